@@ -1,0 +1,228 @@
+"""Time the gateway against the same LiteLLM without RouteIQ: throughput, latency, memory.
+
+    python bench/gateway.py                 # six rounds each, a few minutes
+    python bench/gateway.py --once          # a few requests, to show that it runs
+    python bench/gateway.py --json FILE     # write the figures too
+
+Both servers run side by side over one replay provider without latency, with the same models and the same virtual
+model; they take turns under load, so that whatever else the machine does hits both. The stock one lets LiteLLM choose.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+import psutil
+import yaml
+
+from routeiq.adapters.files.artifacts import FileArtifactStore
+from routeiq.learn.knn import train
+from routeiq.testing.demo.gateway import GatewayProcess, configuration
+from routeiq.testing.demo.teach import SUITE, write
+from routeiq.testing.demo.workload import Item, Model, Reply
+from routeiq.testing.replay.process import ReplayProcess
+from routeiq.testing.replay.simulated import SimulatedSource
+from routeiq.testing.tasks import Task, all_tasks
+from routeiq.testing.tasks.models import MODELS
+
+ALIAS = "auto"
+KEY = "sk-bench-0123456789abcdef"
+CONNECTIONS = 8
+READY_LIMIT_S = 180.0
+
+
+@dataclass(slots=True)
+class Side:
+    """One of the two servers and what was measured of it."""
+
+    name: str
+    url: str
+    pid: int
+    per_second: list[float] = field(default_factory=list)
+    sequential_ms: list[float] = field(default_factory=list)
+    cpu_ms: list[float] = field(default_factory=list)
+
+    def cpu_s(self) -> float:
+        """Return the processor time the server has used so far, in seconds."""
+        used = psutil.Process(self.pid).cpu_times()
+        return float(used.user + used.system)
+
+    def memory_mb(self) -> float:
+        """Return the resident memory of the server's process in MB."""
+        return psutil.Process(self.pid).memory_info().rss / 2**20
+
+
+def teach(folder: Path, tasks: list[Task]) -> Path:
+    """Train an artifact on the simulated models' own answers, without a gateway."""
+    source = SimulatedSource(0)
+    models = [Model(m.name, m.usd_per_m_input, m.usd_per_m_output) for m in MODELS]
+    rows = []
+    for task in tasks:
+        for model in models:
+            answer = source.answer(model.name, task.prompt, ())
+            item = Item(task.id, task.prompt, task.family)
+            reply = Reply(item, model.name, "", None, "", "", "", "", answer.input_tokens, answer.output_tokens)
+            rows.append((item, model, reply, float(task.passes(answer.text, answer.tool_call))))
+    data = folder / "outcomes"
+    data.mkdir()
+    write(data, models, rows)
+    train(data, (SUITE,), FileArtifactStore(), str(folder / "knn.npz"))
+    return folder / "knn.npz"
+
+
+@contextmanager
+def stock(folder: Path, config: dict[str, object]) -> Iterator[Side]:
+    """Run LiteLLM's own command on the same configuration without RouteIQ's section."""
+    plain = {key: value for key, value in config.items() if key != "routeiq_settings"}
+    path = folder / "stock.yaml"
+    path.write_text(yaml.safe_dump(plain), encoding="utf-8")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    variables = {
+        **os.environ,
+        "LITELLM_MASTER_KEY": KEY,
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_MODE": "PRODUCTION",
+    }
+    command = [str(Path(sys.executable).with_name("litellm")), "--config", str(path)]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    with (folder / "stock.log").open("wb") as sink:
+        process = subprocess.Popen(command, stdout=sink, stderr=sink, env=variables, cwd=folder)
+    try:
+        yield Side("litellm", f"http://127.0.0.1:{port}", process.pid)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@contextmanager
+def routed(folder: Path, config: dict[str, object]) -> Iterator[Side]:
+    """Run `routeiq serve`."""
+    with GatewayProcess(folder, config, {"LITELLM_MASTER_KEY": KEY}) as gateway:
+        gateway.wait_until_ready(READY_LIMIT_S)
+        yield Side("routeiq", gateway.base_url, gateway.pid)
+
+
+async def ask(session: aiohttp.ClientSession, side: Side, prompt: str) -> None:
+    """Send one chat completion to the virtual model and read the answer."""
+    body = {"model": ALIAS, "messages": [{"role": "user", "content": prompt}]}
+    headers = {"authorization": f"Bearer {KEY}"}
+    async with session.post(f"{side.url}/v1/chat/completions", json=body, headers=headers) as answer:
+        if answer.status != 200:
+            raise RuntimeError(f"{side.name} answered {answer.status}: {(await answer.text())[:300]}")
+        await answer.read()
+
+
+async def ready(session: aiohttp.ClientSession, side: Side) -> None:
+    """Wait until the server answers, within a limit."""
+    deadline = time.monotonic() + READY_LIMIT_S
+    while True:
+        try:
+            await ask(session, side, "warm up")
+        except (aiohttp.ClientError, RuntimeError):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.3)
+        else:
+            return
+
+
+async def burst(session: aiohttp.ClientSession, side: Side, prompts: list[str]) -> None:
+    """Send prompts over a fixed number of connections, as fast as they are answered."""
+    waiting = iter(prompts)
+
+    async def connection() -> None:
+        for prompt in waiting:
+            await ask(session, side, prompt)
+
+    used, begun = side.cpu_s(), time.perf_counter()
+    await asyncio.gather(*(connection() for _ in range(CONNECTIONS)))
+    side.per_second.append(len(prompts) / (time.perf_counter() - begun))
+    side.cpu_ms.append((side.cpu_s() - used) * 1000 / len(prompts))
+
+
+async def one_by_one(session: aiohttp.ClientSession, side: Side, prompts: list[str]) -> None:
+    """Send prompts one after the other and note how long each took."""
+    for prompt in prompts:
+        begun = time.perf_counter()
+        await ask(session, side, prompt)
+        side.sequential_ms.append((time.perf_counter() - begun) * 1000)
+
+
+async def measure(sides: tuple[Side, Side], rounds: int, requests: int, prompts: list[str]) -> None:
+    """Let the two take turns; who begins changes from round to round."""
+    connector = aiohttp.TCPConnector(limit=CONNECTIONS * 2)
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(60)) as session:
+        for side in sides:
+            await ready(session, side)
+            await burst(session, side, prompts[: requests // 2])
+            side.per_second.clear()
+            side.cpu_ms.clear()
+        for turn in range(rounds):
+            for side in sides if turn % 2 else sides[::-1]:
+                await burst(session, side, [prompts[i % len(prompts)] for i in range(requests)])
+                await one_by_one(session, side, prompts[: max(5, requests // 5)])
+
+
+def result(stock_side: Side, routed_side: Side, memory: tuple[float, float]) -> dict[str, float]:
+    """Return the figures; throughput is compared round by round."""
+    ratios = [b / a for a, b in zip(stock_side.per_second, routed_side.per_second, strict=True)]
+    stock_p50, routed_p50 = statistics.median(stock_side.sequential_ms), statistics.median(routed_side.sequential_ms)
+    return {
+        "stock_requests_per_second": statistics.median(stock_side.per_second),
+        "routed_requests_per_second": statistics.median(routed_side.per_second),
+        "throughput_ratio": statistics.median(ratios),
+        "stock_p50_ms": stock_p50,
+        "routed_p50_ms": routed_p50,
+        "added_p50_ms": routed_p50 - stock_p50,
+        "stock_cpu_ms_per_request": statistics.median(stock_side.cpu_ms),
+        "routed_cpu_ms_per_request": statistics.median(routed_side.cpu_ms),
+        "stock_rss_mb": memory[0],
+        "routed_rss_mb": memory[1],
+        "added_rss_mb": memory[1] - memory[0],
+    }
+
+
+def main() -> None:
+    """Run the benchmark and print its figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--once", action="store_true", help="a few requests, to show that it runs")
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--requests", type=int, default=400, help="per round and server")
+    parser.add_argument("--json", type=Path, help="write the figures to a file")
+    given = parser.parse_args()
+    rounds, requests = (1, 20) if given.once else (given.rounds, given.requests)
+    tasks = all_tasks()
+    models = [Model(m.name, m.usd_per_m_input, m.usd_per_m_output) for m in MODELS]
+    with tempfile.TemporaryDirectory(prefix="routeiq-bench-") as name:
+        folder = Path(name)
+        artifact = teach(folder, tasks[::6] if given.once else tasks[::2])
+        section = {"strategy": "knn", "artifact": str(artifact), "aliases": {ALIAS: {}}}
+        with ReplayProcess.start(time_scale=float("inf")) as provider:
+            config = configuration(models, provider.openai_base_url, ALIAS, section)
+            with stock(folder, config) as left, routed(folder, config) as right:
+                asyncio.run(measure((left, right), rounds, requests, [task.prompt for task in tasks]))
+                figures = result(left, right, (left.memory_mb(), right.memory_mb()))
+    print(f"{platform.machine()}, Python {platform.python_version()}, {rounds} rounds of {requests} requests each")
+    for key, value in figures.items():
+        print(f"  {key:<28} {value:10.2f}")
+    if given.json:
+        given.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""The one thread that writes the outcome log.
+
+Owns batching, the transaction, and what happens when a write fails: everything is kept (within the backlog's bound) and
+tried again after a growing, jittered pause, on a connection of its own choosing, until the store takes it again.
+"""
+
+import logging
+import random
+import sqlite3
+import threading
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from routeiq.adapters.sqlite.backlog import Backlog, Batch
+from routeiq.adapters.sqlite.database import Database, reason_of
+from routeiq.adapters.sqlite.rows import (
+    DECISION_COLUMNS,
+    FEEDBACK_COLUMNS,
+    OUTCOME_COLUMNS,
+    QueuedDecision,
+    Row,
+    RowWriter,
+)
+from routeiq.core.errors import StoreUnavailable
+
+LOGGER: Final = logging.getLogger("routeiq.outcome_log")
+
+FIRST_PAUSE_S: Final = 0.1
+LONGEST_PAUSE_S: Final = 15.0
+LEAST_PAUSE_S: Final = 0.05
+"""Between two attempts that fail, however many are waiting for an answer."""
+
+NEVER: Final = 1 << 62
+
+
+@dataclass(slots=True)
+class _Rows:
+    """The rows of one transaction by table."""
+
+    decisions: list[Row]
+    outcomes: list[Row]
+    feedback: list[Row]
+
+    def __bool__(self) -> bool:
+        return bool(self.decisions or self.outcomes or self.feedback)
+
+
+class Writer:
+    """Writes a backlog to a database until it is closed. `chance` is where the jitter of pauses comes from."""
+
+    def __init__(
+        self,
+        database: Database,
+        backlog: Backlog,
+        rows: RowWriter,
+        *,
+        batch: int,
+        linger_s: float,
+        chance: random.Random,
+    ) -> None:
+        self._database = database
+        self._backlog = backlog
+        self._rows = rows
+        self._batch = batch
+        self._linger_s = linger_s
+        self._chance = chance
+        self._pause_s = FIRST_PAUSE_S
+        self.healthy = True
+        self.last_error_reason: str | None = None
+        self._thread = threading.Thread(target=self._run, name="routeiq-outcome-log", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the thread to end, which it does when the backlog is closed; returns whether it did."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def failed(self, error: Exception) -> str:
+        """Note that the store could not be used, say so once, and return the reason."""
+        reason = reason_of(error)
+        if self.healthy or reason != self.last_error_reason:
+            LOGGER.error("outcome log cannot be written (%s); records wait in memory, feedback is refused", reason)
+        self.healthy, self.last_error_reason = False, reason
+        return reason
+
+    def _run(self) -> None:
+        while self._backlog.wait():
+            if self.healthy:
+                self._backlog.linger(self._linger_s, self._batch)
+            batch = self._backlog.take(self._batch)
+            if self._attempt(batch):
+                continue
+            if self._backlog.closing:
+                break
+            time.sleep(LEAST_PAUSE_S)
+            self._backlog.linger(self._pause_s * self._chance.uniform(0.5, 1.0), enough=NEVER)
+            self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+        self._database.discard()
+
+    def _attempt(self, batch: Batch) -> bool:
+        """Write a batch; returns whether it is durable now."""
+        rows = self._rows_of(batch)
+        try:
+            self._write(rows)
+        except Exception as error:  # noqa: BLE001 - background loop: whatever went wrong is reported and tried again
+            reason = self.failed(error)
+            if reason not in {"locked", "disk_full"}:
+                self._database.discard()
+            refusal = StoreUnavailable(f"the outcome log cannot be written ({reason}); send it again")
+            self._backlog.restore(batch, refusal)
+            return False
+        if rows and not self.healthy:
+            LOGGER.warning("outcome log can be written again; %d records were dropped so far", self._backlog.dropped)
+        self.healthy = self.healthy or bool(rows)
+        self._pause_s = FIRST_PAUSE_S
+        self._backlog.done(batch)
+        return True
+
+    def _rows_of(self, batch: Batch) -> _Rows:
+        """Make rows of a batch, giving up on what no row can be made of.
+
+        The interpreter is yielded after each row: a batch takes tens of milliseconds, and requests are being served.
+        """
+        rows, unfit = _Rows([], [], []), Batch()
+        for number, item in batch.items.items():
+            try:
+                if isinstance(item, QueuedDecision):
+                    rows.decisions.append(self._rows.decision(item))
+                else:
+                    rows.outcomes.append(self._rows.outcome(item))
+            except Exception as error:  # noqa: BLE001 - background loop: one odd record must not hold up the others
+                LOGGER.warning("outcome log gave up on a record that has no row form (%s)", type(error).__name__)
+                unfit.items[number] = item
+            time.sleep(0)
+        for number in unfit.items:
+            del batch.items[number]
+        if unfit.items:
+            self._backlog.discard(unfit)
+        rows.feedback.extend(self._rows.feedback(given) for given, _ in batch.feedback)
+        return rows
+
+    def _write(self, rows: _Rows) -> None:
+        if not rows:
+            return
+        connection = self._database.connection()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            _insert(connection, "decisions", DECISION_COLUMNS, rows.decisions)
+            _insert(connection, "outcomes", OUTCOME_COLUMNS, rows.outcomes)
+            _insert(connection, "feedback", FEEDBACK_COLUMNS, rows.feedback)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _insert(connection: sqlite3.Connection, table: str, columns: str, rows: list[Row]) -> None:
+    """Insert rows; one whose key is there already is left as it is, so that writing twice does no harm."""
+    if rows:
+        marks = ", ".join("?" * (columns.count(",") + 1))
+        statement = f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608 - constants of this package
+        connection.executemany(statement, rows)

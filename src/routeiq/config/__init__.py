@@ -1,0 +1,1 @@
+"""Typed settings: schema, loading, compiling to a snapshot. The only reader of the process environment."""

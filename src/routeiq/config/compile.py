@@ -1,0 +1,183 @@
+"""Settings to a snapshot: everything that can fail about a configuration fails here, before it serves a request.
+
+Owns the checks that need the model list, the strategies, an artifact or the embedder. Pure apart from reading
+artifacts through the port; building embedder and store is `wiring`'s.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from hashlib import sha256
+from typing import Any
+
+from routeiq.config.load import Settings
+from routeiq.config.plugins import strategies
+from routeiq.config.settings import AliasSettings
+from routeiq.config.virtual_models import check_alias
+from routeiq.core.artifact import Artifact
+from routeiq.core.candidate import Candidate
+from routeiq.core.errors import (
+    ArtifactError,
+    CandidateMismatch,
+    ConfigError,
+    EmbedderMismatch,
+    UnknownCandidate,
+    UnknownStrategy,
+    nearest,
+)
+from routeiq.core.ports import ArtifactStore, Embedder
+from routeiq.core.reward import Objective
+from routeiq.routing.filters import AllowListFilter
+from routeiq.routing.snapshot import Route, Snapshot
+from routeiq.routing.stages import Filter
+from routeiq.routing.strategies import BUILT_IN, Recipe, Tuning, build, recipe
+from routeiq.routing.table import CandidateTable
+
+
+def compile_snapshot(
+    settings: Settings, candidates: Sequence[Candidate], artifacts: ArtifactStore, embedder: Embedder | None
+) -> Snapshot:
+    """Return the snapshot that the settings describe.
+
+    `candidates` are all model groups that LiteLLM knows; `embedder` is the one requests will be embedded with. Raises
+    ConfigError (UnknownStrategy, UnknownCandidate) or ArtifactError (digest, schema, candidates, embedder), each saying
+    where the setting stands. Without a `routeiq_settings` section there are no routes.
+    """
+    by_name = {candidate.name: candidate for candidate in candidates}
+    section = settings.routeiq
+    others = strategies([settings.strategy(alias) for alias in section.aliases.values()] + [section.strategy])
+    _check_default(settings, others)
+    filters = _allow_list(settings, by_name)
+    routes = {}
+    for name, alias in section.aliases.items():
+        table = CandidateTable(_choose(settings, name, alias, by_name))
+        made_of = _recipe(settings, name, alias, others)
+        artifact = _artifact(settings, name, alias, made_of, table, artifacts, embedder)
+        routes[name] = _route(settings, name, table, made_of, artifact, _tuning(alias, filters))
+    return Snapshot(_version(settings, routes, embedder), routes)
+
+
+def _choose(
+    settings: Settings, name: str, alias: AliasSettings, by_name: Mapping[str, Candidate]
+) -> tuple[Candidate, ...]:
+    """Return an alias's candidates: those it lists, else those of its routing group that LiteLLM knows."""
+    members = check_alias(settings, name)
+    if alias.candidates is None:
+        return tuple(by_name.get(member) or Candidate(member) for member in members)
+    for i, candidate in enumerate(alias.candidates):
+        where = settings.where("aliases", name, "candidates", i)
+        if candidate not in by_name:
+            raise UnknownCandidate(f"{where}: {candidate!r} is not in the model_list; {nearest(candidate, by_name)}")
+        if candidate not in members:
+            raise ConfigError(
+                f"{where}: {candidate!r} is not in the routing group {name!r} of router_settings, so LiteLLM would "
+                f"never offer it; add it to the group's models and model_priorities"
+            )
+        if candidate in alias.candidates[:i]:
+            raise ConfigError(f"{where}: {candidate!r} is listed twice; remove one")
+    return tuple(by_name[candidate] for candidate in alias.candidates)
+
+
+def _check_default(settings: Settings, others: Mapping[str, Recipe]) -> None:
+    """Check the default strategy even when every alias names its own: a typo must not wait for the next alias."""
+    named = settings.environment.strategy
+    where = "environment variable ROUTEIQ_STRATEGY" if named else settings.where("strategy")
+    _named(named or settings.routeiq.strategy, where, others)
+
+
+def _recipe(settings: Settings, name: str, alias: AliasSettings, others: Mapping[str, Recipe]) -> Recipe:
+    return _named(settings.strategy(alias), settings.where("aliases", name, "strategy"), others)
+
+
+def _named(strategy: str, where: str, others: Mapping[str, Recipe]) -> Recipe:
+    try:
+        return recipe(strategy, others)
+    except UnknownStrategy as error:
+        listed = ", ".join(sorted({**BUILT_IN, **others}))
+        raise UnknownStrategy(f"{where}: {error.message} (strategies: {listed})") from None
+
+
+def _artifact(
+    settings: Settings,
+    name: str,
+    alias: AliasSettings,
+    made_of: Recipe,
+    table: CandidateTable,
+    artifacts: ArtifactStore,
+    embedder: Embedder | None,
+) -> Artifact | None:
+    """Return the verified artifact of an alias whose strategy is learned; None for the others."""
+    path = settings.artifact(alias)
+    if not made_of.needs_artifact or path is None:
+        return None
+    where = settings.where(*(("aliases", name, "artifact") if alias.artifact else ("artifact",)))
+    try:
+        artifact = artifacts.load(str(path))
+    except ArtifactError as error:
+        raise type(error)(f"{where}: {error.message}") from None
+    _check_fit(where, artifact, made_of, table, embedder)
+    return artifact
+
+
+def _check_fit(
+    where: str, artifact: Artifact, made_of: Recipe, table: CandidateTable, embedder: Embedder | None
+) -> None:
+    """Raise unless the artifact was made for this strategy, this embedder, and at least one of these candidates."""
+    manifest = artifact.manifest
+    if manifest.strategy != made_of.name:
+        raise ArtifactError(
+            f"{where}: the artifact was trained for strategy {manifest.strategy!r}, not for {made_of.name!r}"
+        )
+    if not set(manifest.candidates) & set(table.names):
+        raise CandidateMismatch(
+            f"{where}: the artifact was trained on {', '.join(manifest.candidates)}; none of them is a candidate "
+            f"({', '.join(table.names)}). Train it on these, or give the model groups the names it was trained on"
+        )
+    used = embedder.id if embedder is not None else None
+    if manifest.embedder is not None and manifest.embedder != used:
+        raise EmbedderMismatch(
+            f"{where}: the artifact was trained on vectors of {manifest.embedder!r}, but prompts are embedded with "
+            f"{used!r}; set routeiq_settings.embedder to the former, or train again"
+        )
+
+
+def _tuning(alias: AliasSettings, filters: tuple[Filter, ...]) -> Tuning:
+    objective = Objective(alias.objective.cost_weight, alias.objective.latency_weight)
+    return Tuning(objective, alias.exploration.epsilon, filters)
+
+
+def _route(
+    settings: Settings, name: str, table: CandidateTable, made_of: Recipe, artifact: Artifact | None, tuning: Tuning
+) -> Route:
+    try:
+        return Route(name, table, build(made_of, table, artifact, tuning))
+    except ArtifactError as error:
+        raise type(error)(f"{settings.where('aliases', name)}: {error.message}") from None
+
+
+def _allow_list(settings: Settings, by_name: Mapping[str, Candidate]) -> tuple[Filter, ...]:
+    teams = settings.routeiq.allow_list
+    for team, names in teams.items():
+        for i, name in enumerate(names):
+            if name not in by_name:
+                where = settings.where("allow_list", team, i)
+                raise UnknownCandidate(f"{where}: {name!r} is not in the model_list; {nearest(name, by_name)}")
+    return (AllowListFilter({team: frozenset(names) for team, names in teams.items()}),) if teams else ()
+
+
+def _version(settings: Settings, routes: Mapping[str, Route], embedder: Embedder | None) -> str:
+    """Return a short digest of what decisions depend on: settings, candidates, artifacts and embedder."""
+    made_from: dict[str, Any] = {
+        "settings": settings.routeiq.model_dump(mode="json", exclude={"outcome_log", "decision_log"}),
+        "embedder": embedder.id if embedder is not None else None,
+        "routes": {
+            name: {
+                "strategy": route.profile.strategy,
+                "artifact": route.profile.artifact,
+                "candidates": [asdict(candidate) for candidate in route.table.candidates],
+            }
+            for name, route in routes.items()
+        },
+    }
+    text = json.dumps(made_from, sort_keys=True, default=sorted)
+    return sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,178 @@
+"""The environment variables that RouteIQ reads and writes, and what became of the old names.
+
+The only module that touches `os.environ`. Provider keys and everything else that LiteLLM reads for itself
+(`DATABASE_URL`, `REDIS_URL`, `OPENAI_API_KEY`, ...) pass by unread.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from routeiq.core.errors import ConfigError, UnknownKey, nearest
+
+DEFAULT_CONFIG = Path("/app/config/config.yaml")
+"""Where the container image expects the configuration."""
+
+PREFIX = "ROUTEIQ_"
+
+OLD_NAMES: Mapping[str, str | None] = {
+    "LLMROUTER_MODELS_PATH": "ROUTEIQ_MODELS_PATH",
+    "LLMROUTER_HA_MODE": None,
+    "LLMROUTER_ROUTER_CALLBACK_ENABLED": None,
+    "LLMROUTER_ENABLE_MCP_TOOL_INVOCATION": None,
+}
+"""Names of former versions: the present one, or None for what was removed without a successor."""
+
+_NOT_SETTINGS = frozenset({"ROUTEIQ_NEWEST_PYTHON", "ROUTEIQ_RECORDED_DATA"})
+"""Names with our prefix that tests and scripts read."""
+
+_SERVICE_LINK = re.compile(r"ROUTEIQ_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
+"""What Kubernetes puts into every pod beside a Service called `routeiq` or `routeiq-...`."""
+
+WEAK_KEY_ALLOWED = "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY"
+
+
+class Environment(BaseSettings):
+    """What the environment says. Empty variables count as not set."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True)
+
+    strategy: str | None = Field(
+        default=None,
+        validation_alias="ROUTEIQ_STRATEGY",
+        description="Takes the place of `routeiq_settings.strategy`; an alias that names a strategy keeps its own.",
+    )
+    models_path: Path | None = Field(
+        default=None,
+        validation_alias="ROUTEIQ_MODELS_PATH",
+        description="Folder in which relative artifact paths are looked up. Default: the folder of the configuration.",
+    )
+    config_path: Path | None = Field(
+        default=None,
+        validation_alias="LITELLM_CONFIG_PATH",
+        description=f"The configuration file, when no `--config` is given. Default: `{DEFAULT_CONFIG}`.",
+    )
+    master_key: SecretStr | None = Field(
+        default=None,
+        validation_alias="LITELLM_MASTER_KEY",
+        description="LiteLLM's master key. Required by `routeiq serve` unless `general_settings.master_key` has it.",
+    )
+    otlp_endpoint: AnyHttpUrl | None = Field(
+        default=None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="OTLP/HTTP collector that decision spans are sent to; without it no spans are made.",
+    )
+    service_name: str = Field(
+        default="routeiq-gateway",
+        validation_alias="OTEL_SERVICE_NAME",
+        description="The `service.name` of spans and log lines.",
+    )
+
+    @field_validator("models_path")
+    @classmethod
+    def _folder(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_dir():
+            raise ValueError(f"expected a folder that exists, found {str(value)!r}")
+        return value
+
+
+def known_names() -> tuple[str, ...]:
+    """Return the names of all variables that are read, in the order of their definition."""
+    return tuple(str(field.validation_alias) for field in Environment.model_fields.values())
+
+
+def read_environment() -> tuple[Environment, tuple[str, ...]]:
+    """Return what the environment says, and warnings about old names in it.
+
+    Raises UnknownKey for a ROUTEIQ_ name that does not exist, ConfigError for a value that cannot be used.
+    """
+    known = known_names()
+    for name in os.environ:
+        if not name.startswith(PREFIX) or name in known or name in _NOT_SETTINGS or _SERVICE_LINK.fullmatch(name):
+            continue
+        ours = [candidate for candidate in known if candidate.startswith(PREFIX)]
+        raise UnknownKey(f"environment variable {name} is not a setting of RouteIQ; {nearest(name, ours)}")
+    renamed, warnings = _old_names(os.environ)
+    try:
+        return Environment(**renamed), warnings
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else PREFIX
+        raise ConfigError(f"environment variable {name}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def _old_names(environ: Mapping[str, str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the values given under old names (unless the new name is set too) by new name, and the warnings."""
+    renamed: dict[str, Any] = {}
+    warnings = []
+    for old, new in OLD_NAMES.items():
+        if old not in environ:
+            continue
+        if new is None:
+            warnings.append(f"environment variable {old} has no effect any more; remove it")
+        else:
+            warnings.append(f"environment variable {old} is now called {new}; the old name works in this major version")
+            if environ[old] and not environ.get(new):
+                renamed[new] = environ[old]
+    return renamed, tuple(warnings)
+
+
+def config_path(environment: Environment, given: Path | None = None) -> Path:
+    """Return which configuration file is meant.
+
+    In this order: the one given; the one LiteLLM was started with in this process (`CONFIG_FILE_PATH`, or `--config`
+    of its command line, which it hands to its workers in `WORKER_CONFIG`), because both must read the same file;
+    `LITELLM_CONFIG_PATH`; the container image's default.
+    """
+    if given is not None:
+        return given
+    started_with = os.environ.get("CONFIG_FILE_PATH") or _worker_config(os.environ.get("WORKER_CONFIG", ""))
+    return Path(started_with) if started_with else environment.config_path or DEFAULT_CONFIG
+
+
+def _worker_config(text: str) -> str | None:
+    if not text.startswith("{"):
+        return text or None
+    try:
+        config = json.loads(text).get("config")
+    except ValueError:
+        return None
+    return config if isinstance(config, str) else None
+
+
+def reference(value: str) -> str | None:
+    """Return what LiteLLM would put in place of an `os.environ/NAME` reference; other text stays as it is."""
+    return os.environ.get(value.removeprefix("os.environ/")) if value.startswith("os.environ/") else value
+
+
+def weak_key_allowed() -> bool:
+    """Return whether the operator told LiteLLM to start without a safe master key."""
+    return os.environ.get(WEAK_KEY_ALLOWED, "").lower() == "true"
+
+
+def export_for_litellm(config: Path) -> None:
+    """Tell LiteLLM, which reads the environment of its own process, which configuration to serve and how.
+
+    Its price list comes from the installed package unless the operator says otherwise: without that every process
+    fetches one from the internet. In production mode it does not read `.env` files.
+    """
+    os.environ["CONFIG_FILE_PATH"] = str(config)
+    os.environ["LITELLM_CONFIG_PATH"] = str(config)
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
+
+
+def for_child(changes: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for a child process: this one's without settings of RouteIQ, and with the changes."""
+    return {**{name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}, **changes}
+
+
+def is_set(name: str) -> bool:
+    """Return whether a variable that RouteIQ does not read, such as a provider key, has a value."""
+    return bool(os.environ.get(name))

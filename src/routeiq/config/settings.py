@@ -1,0 +1,131 @@
+"""What an operator can set: the section `routeiq_settings` of a LiteLLM config.yaml, one class per concern.
+
+Owns names, types, ranges, defaults and descriptions; docs/reference/settings.md is generated from here. Does not read
+files or the environment (`config.load`) and does not know which strategies and candidates exist (`config.compile`).
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+SECTION = "routeiq_settings"
+"""The key of RouteIQ's section at the top level of LiteLLM's config.yaml."""
+
+DEFAULT_STRATEGY = "round-robin"
+
+
+def _empty_if_none(value: Any) -> Any:
+    """Read `key:` with nothing after it, which is None in YAML, as a section whose settings all have their defaults."""
+    return {} if value is None else value
+
+
+class Concern(BaseModel):
+    """One group of settings: immutable, and an unknown key in it is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+Name = Annotated[str, Field(min_length=1)]
+Names = Annotated[list[Name], Field(min_length=1)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class ObjectiveSettings(Concern):
+    """What learned strategies trade against the quality of the answer."""
+
+    cost_weight: Weight = Field(
+        default=0.0,
+        description="Score points given up to save the mean cost of the candidates on a request; 0 means quality only.",
+    )
+    latency_weight: Weight = Field(default=0.0, description="Score points given up to save one second of latency.")
+
+
+class ExplorationSettings(Concern):
+    """How often a model other than the best is tried on purpose, so that something is learned about it."""
+
+    epsilon: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Share of requests that go to any candidate, each alike.",
+    )
+
+
+class AliasSettings(Concern):
+    """One virtual model: what clients name as `model`, and how its candidates are chosen from."""
+
+    candidates: Names | None = Field(
+        default=None,
+        description="Model names of the model_list to choose from, in the order used when RouteIQ cannot decide. "
+        "Default: the models of the routing group with the alias's name.",
+    )
+    strategy: Name | None = Field(
+        default=None, description="Strategy of this alias. Default: the `strategy` of the section."
+    )
+    artifact: Path | None = Field(
+        default=None, description="Trained artifact of this alias. Default: the `artifact` of the section."
+    )
+    objective: Annotated[ObjectiveSettings, BeforeValidator(_empty_if_none)] = ObjectiveSettings()
+    exploration: Annotated[ExplorationSettings, BeforeValidator(_empty_if_none)] = ExplorationSettings()
+
+
+class EmbedderSettings(Concern):
+    """What turns a prompt into the vector that learned strategies look at."""
+
+    kind: Literal["static", "onnx", "none"] = Field(
+        default="static",
+        description="`static`: the built-in token vectors, microseconds per prompt. `onnx`: a sentence encoder run by "
+        "ONNX Runtime in a thread (needs the `onnx` extra). `none`: prompts are not embedded.",
+    )
+    path: Path | None = Field(
+        default=None,
+        description="Folder with the encoder's `model.onnx` and `vocab.txt` or `tokenizer.json`; for `onnx` only.",
+    )
+    deadline_ms: float = Field(
+        default=30.0,
+        gt=0,
+        le=10_000,
+        allow_inf_nan=False,
+        description="How long a request waits for its vector before it is routed without one.",
+    )
+
+    @model_validator(mode="after")
+    def _path_belongs_to_onnx(self) -> "EmbedderSettings":
+        if self.kind == "onnx" and self.path is None:
+            raise ValueError("kind 'onnx' needs `path`, the folder that holds model.onnx and its vocabulary")
+        if self.kind != "onnx" and self.path is not None:
+            raise ValueError(f"kind {self.kind!r} takes no `path`; remove it, or set kind to 'onnx'")
+        return self
+
+
+class OutcomeLogSettings(Concern):
+    """What is remembered of decisions and of what came of them."""
+
+    path: Path | None = Field(
+        default=Path("routeiq.db"), description="SQLite file of the outcome log; `null` keeps outcomes in memory only."
+    )
+    store_prompts: bool = Field(
+        default=False,
+        description="Whether the text of prompts is stored. Vector and salted hash are stored in any case.",
+    )
+
+
+class RouteIQSettings(Concern):
+    """The section `routeiq_settings`."""
+
+    strategy: Name = Field(default=DEFAULT_STRATEGY, description="Strategy of every alias that names none.")
+    artifact: Path | None = Field(default=None, description="Trained artifact (`.npz`) of every alias that names none.")
+    aliases: Annotated[
+        dict[Name, Annotated[AliasSettings, BeforeValidator(_empty_if_none)]], BeforeValidator(_empty_if_none)
+    ] = Field(default={}, description="The virtual models, by the name that clients give as `model`.")
+    embedder: Annotated[EmbedderSettings, BeforeValidator(_empty_if_none)] = EmbedderSettings()
+    outcome_log: Annotated[OutcomeLogSettings, BeforeValidator(_empty_if_none)] = OutcomeLogSettings()
+    allow_list: Annotated[dict[Name, Annotated[list[Name], Field(min_length=1)]], BeforeValidator(_empty_if_none)] = (
+        Field(
+            default={},
+            description="Team id to the candidates it may be routed to. A team that is not listed may use all.",
+        )
+    )
+    decision_log: bool = Field(default=True, description="Whether each decision writes one JSON log line.")

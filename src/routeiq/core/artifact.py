@@ -1,0 +1,40 @@
+"""A trained artifact: named arrays and the manifest that says what they are. Reading and writing is `routing.codec`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+ARTIFACT_SCHEMA = 1
+"""Manifest schema that this version writes; it reads this one and older ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What an artifact is, in JSON beside its arrays.
+
+    `strategy` names the scorer that reads the arrays; `version` identifies the artifact in decisions and logs;
+    `sha256` is the digest of the arrays file; `candidates` are the models it was trained on, in the order of its
+    columns; `embedder` is the id of the embedder whose vectors it expects (`None` if it uses none). `metrics` were
+    measured at training, `training` says on what (fingerprint, rows, seed, hyper-parameters).
+    """
+
+    strategy: str
+    version: str
+    candidates: tuple[str, ...]
+    sha256: str
+    created: str
+    embedder: str | None = None
+    dimensions: int | None = None
+    parent: str | None = None
+    schema: int = ARTIFACT_SCHEMA
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    signature: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """Manifest and arrays (numpy arrays by name; shapes are the scorer's business and documented there)."""
+
+    manifest: Manifest
+    arrays: Mapping[str, Any]

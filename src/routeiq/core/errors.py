@@ -1,0 +1,167 @@
+"""The errors RouteIQ raises, each with a `reason` of low cardinality.
+
+The reason is one word (letters and underscores); the same word stands in the response header, the metric label and the
+log field. What a person needs to know (file, key, row, what was found, what was expected) is in the message.
+
+    RouteIQError
+    ├── ConfigError                 config_invalid        settings or environment; the command line exits with 2
+    │   ├── UnknownKey              unknown_key
+    │   ├── UnknownStrategy         unknown_strategy
+    │   └── UnknownCandidate        unknown_candidate
+    ├── ArtifactError               artifact_invalid      a trained artifact cannot be used; never served
+    │   ├── ArtifactDigestMismatch  artifact_digest
+    │   ├── ArtifactSchemaTooNew    artifact_schema
+    │   ├── CandidateMismatch       artifact_candidates
+    │   └── EmbedderMismatch        artifact_embedder
+    ├── DataError                   data_invalid          a file of outcomes or prompts has a row that cannot be read
+    ├── RequestInvalid              request_invalid       what a client sent to RouteIQ's own endpoints; 400
+    │   ├── BodyTooLarge            body_too_large        413
+    │   └── UnknownModel            unknown_model         404; the caller may not have it routed, or it does not exist
+    ├── NoCandidate                 no_candidate          every candidate was filtered out
+    ├── FeedbackInvalid             feedback_invalid      422
+    ├── UnknownDecision             unknown_decision      404
+    ├── StoreUnavailable            store_unavailable     a durable write could not be acknowledged; 503
+    └── EmbedderTimeout             embedder_timeout      features are absent; the decision goes on without them
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class RouteIQError(Exception):
+    """Base of every error that RouteIQ raises on purpose."""
+
+    reason = "internal"
+    status = 500
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class ConfigError(RouteIQError):
+    """Settings, a configuration file or an environment variable cannot be used."""
+
+    reason = "config_invalid"
+
+
+class UnknownKey(ConfigError):
+    """A settings key that does not exist."""
+
+    reason = "unknown_key"
+
+
+class UnknownStrategy(ConfigError):
+    """A strategy name that is neither built in nor provided by a named plugin."""
+
+    reason = "unknown_strategy"
+
+
+class UnknownCandidate(ConfigError):
+    """A candidate that is not in LiteLLM's model_list."""
+
+    reason = "unknown_candidate"
+
+
+class ArtifactError(RouteIQError):
+    """A trained artifact cannot be used."""
+
+    reason = "artifact_invalid"
+
+
+class ArtifactDigestMismatch(ArtifactError):
+    """The arrays are not the ones the manifest was written for."""
+
+    reason = "artifact_digest"
+
+
+class ArtifactSchemaTooNew(ArtifactError):
+    """The artifact was written by a newer RouteIQ."""
+
+    reason = "artifact_schema"
+
+
+class CandidateMismatch(ArtifactError):
+    """The artifact knows none of the candidates it is asked to rank."""
+
+    reason = "artifact_candidates"
+
+
+class EmbedderMismatch(ArtifactError):
+    """The artifact was trained on the vectors of another embedder."""
+
+    reason = "artifact_embedder"
+
+
+class DataError(RouteIQError):
+    """A file of prompts, outcomes or models has content that cannot be read; the message names file and row."""
+
+    reason = "data_invalid"
+    status = 422
+
+
+class RequestInvalid(RouteIQError):
+    """A request to one of RouteIQ's own endpoints is malformed."""
+
+    reason = "request_invalid"
+    status = 400
+
+
+class BodyTooLarge(RequestInvalid):
+    """The body of a request to one of RouteIQ's own endpoints is longer than that endpoint reads."""
+
+    reason = "body_too_large"
+    status = 413
+
+
+class UnknownModel(RequestInvalid):
+    """A model that does not exist, or that the caller may not call; the two are not told apart."""
+
+    reason = "unknown_model"
+    status = 404
+
+
+class NoCandidate(RouteIQError):
+    """No candidate is left after filtering."""
+
+    reason = "no_candidate"
+    status = 503
+
+
+class FeedbackInvalid(RouteIQError):
+    """Feedback outside its range or of an unknown form."""
+
+    reason = "feedback_invalid"
+    status = 422
+
+
+class UnknownDecision(RouteIQError):
+    """No decision with this id is known."""
+
+    reason = "unknown_decision"
+    status = 404
+
+
+class StoreUnavailable(RouteIQError):
+    """A durable write could not be acknowledged, so it must be sent again."""
+
+    reason = "store_unavailable"
+    status = 503
+
+
+class EmbedderTimeout(RouteIQError):
+    """The embedder did not answer within its deadline."""
+
+    reason = "embedder_timeout"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a clause that names the nearest known name, or lists what is known; ends a message of an error."""
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    if not names:
+        return "none is known"
+    shown = ", ".join(names[:20])
+    return f"known: {shown}" + (f" and {len(names) - 20} more" if len(names) > 20 else "")

@@ -1,0 +1,309 @@
+"""The way of a request: admit, prepare, decide, observe. The only place where that order is written.
+
+Owns the per-request state (`Passage`) and the promise that RouteIQ failing never fails a request: whatever goes wrong
+while preparing or deciding ends in the operator's order, and says so. Knows nothing of LiteLLM or HTTP.
+"""
+
+import asyncio
+import random
+import secrets
+from collections import OrderedDict
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from routeiq.core.decision import Decision, Reason
+from routeiq.core.errors import RouteIQError
+from routeiq.core.outcome import Outcome, Status
+from routeiq.core.ports import Clock, Embedder, OutcomeLog, Telemetry
+from routeiq.core.request import RouteRequest
+from routeiq.routing.router import Router
+from routeiq.routing.snapshot import Snapshot, SnapshotHolder
+from routeiq.routing.stages import Features, View
+from routeiq.routing.vitals import Vitals
+
+PASSAGES_KEPT = 5_000
+"""How many passages under way are remembered by request id; the oldest is given up on when there are more."""
+ABANDONED_AFTER_S = 1_800.0
+"""After how long without an end a request is recorded as cancelled: hosts do not report every client that leaves."""
+ENDED_KEPT = 256
+"""How many passages are remembered after their end, for what the host still asks (response headers, late events)."""
+
+ABANDONED = "Abandoned"
+"""Stands for an error's class name in the outcome of a request whose end was never reported."""
+
+NAMED_STRATEGY = "named"
+"""Strategy name in the records of requests whose caller named a concrete model."""
+
+
+@dataclass(slots=True)
+class Passage:
+    """One request's way through the flow; owned by that request.
+
+    `snapshot` is the one in force when the request came in, and stays so. `tried` are the candidates whose call was
+    begun, in order; `since` is when the last of them was (before that, when the request came in), in seconds of the
+    clock that never goes back. `spent_s` is
+    what preparing and deciding took, without what the host does in between.
+    """
+
+    request: RouteRequest
+    snapshot: Snapshot
+    spent_s: float = 0.0
+    features: Features = Features(absent="not_prepared")
+    decision: Decision | None = None
+    tried: list[str] = field(default_factory=list)
+    serving: str | None = None
+    since: float = 0.0
+    ended: bool = False
+
+
+@dataclass(slots=True)
+class RequestFlow:
+    """The parts a request passes, and the order in which it passes them.
+
+    `deadline_s` bounds how long a request waits for features that are computed off the event loop; at most
+    `embedding_slots` such computations are under way, and a request beyond that goes on without them at once.
+    """
+
+    holder: SnapshotHolder
+    embedder: Embedder | None
+    log: OutcomeLog
+    telemetry: Telemetry
+    clock: Clock
+    chance: random.Random
+    deadline_s: float = 0.03
+    embedding_slots: int = 4
+    vitals: Vitals = field(default_factory=Vitals)
+    _passages: "OrderedDict[str, Passage]" = field(default_factory=OrderedDict)
+    _ended: "OrderedDict[str, Passage]" = field(default_factory=OrderedDict)
+    _turns: dict[str, int] = field(default_factory=dict)
+    _embedding: int = 0
+    _threads: ThreadPoolExecutor | None = None
+
+    def admit(self, request: RouteRequest) -> Passage:
+        """Open a passage on the snapshot that is in force now, and remember it by request id."""
+        passage = Passage(request, self.holder.current, since=self.clock.monotonic())
+        self._passages[request.id] = passage
+        oldest = next(iter(self._passages.values()))
+        if len(self._passages) > PASSAGES_KEPT or passage.since - oldest.since > ABANDONED_AFTER_S:
+            self._abandon(oldest)
+        return passage
+
+    def _abandon(self, passage: Passage) -> None:
+        """Give up on a request whose end was never reported; what was decided for it ends as cancelled."""
+        decision = passage.decision
+        if decision is None:
+            self.dismiss(passage)
+            return
+        served = passage.tried[-1] if passage.tried else decision.choice
+        self.observe(
+            passage,
+            Outcome(
+                decision_id=decision.id,
+                request_id=passage.request.id,
+                at=self.clock.now(),
+                model=served,
+                status=Status.CANCELLED,
+                retries=max(0, len(passage.tried) - 1),
+                streamed=passage.request.stream,
+                error=ABANDONED,
+            ),
+        )
+
+    def passage(self, request_id: str) -> Passage | None:
+        """Return the passage of a request, also for a while after it ended; None when there was none."""
+        return self._passages.get(request_id) or self._ended.get(request_id)
+
+    async def prepare(self, passage: Passage) -> None:
+        """Compute features under the deadline; what is missing is named in `features.absent` and never raises."""
+        begun = self.clock.monotonic()
+        passage.features = await self._features(passage.request.text)
+        passage.spent_s += self.clock.monotonic() - begun
+
+    async def _features(self, text: str) -> Features:
+        embedder = self.embedder
+        if embedder is None:
+            return Features(absent="no_embedder")
+        try:
+            vector = embedder.embed(text) if embedder.inline else await self._embed_aside(embedder, text)
+        except TimeoutError:
+            return Features(absent="embedder_timeout")
+        except Exception as error:  # noqa: BLE001 - somebody's embedder; the request goes on without features
+            self.telemetry.failed("embedder", error)
+            return Features(absent="embedder_failed")
+        return Features(vector, embedder.id, absent=None if vector is not None else "embedder_busy")
+
+    async def _embed_aside(self, embedder: Embedder, text: str) -> Any:
+        """Embed in a thread; one that misses its deadline keeps its slot until it ends, so they cannot pile up."""
+        if self._embedding >= self.embedding_slots:
+            return None
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(self.embedding_slots, thread_name_prefix="routeiq-embed")
+        self._embedding += 1
+        work = asyncio.get_running_loop().run_in_executor(self._threads, embedder.embed, text)
+        work.add_done_callback(self._embedded)
+        return await asyncio.wait_for(asyncio.shield(work), self.deadline_s)
+
+    def _embedded(self, work: "asyncio.Future[Any]") -> None:
+        self._embedding -= 1
+        if not work.cancelled() and work.exception() is not None:
+            self.telemetry.failed("embedder", work.exception() or RuntimeError("embedder"))
+
+    def decide(self, passage: Passage, barred: Mapping[str, str] | None = None, parent: Any = None) -> Decision:
+        """Decide once per passage; later calls (retries) return the same decision. Never raises.
+
+        `barred` maps candidates that the host does not offer to the word for it; `parent` is the host's enclosing span.
+        """
+        if passage.decision is not None:
+            return passage.decision
+        request = passage.request
+        passage.decision = decision = self._settle(passage, barred or {})
+        if passage.snapshot.route(request.alias) is not None:
+            self._turns[request.alias] = self._turns.get(request.alias, 0) + 1
+        self.log.record_decision(request, decision, passage.features.embedding)
+        self.telemetry.decided(request, decision, parent)
+        return decision
+
+    async def preview(self, request: RouteRequest, barred: Mapping[str, str] | None = None) -> Decision:
+        """Return what would be decided now. No call follows, so nothing is counted, kept, logged or reported.
+
+        The decision's id is empty, as nothing can be looked up by it.
+        """
+        passage = Passage(request, self.holder.current)
+        await self.prepare(passage)
+        return replace(self._settle(passage, barred or {}), id="")
+
+    def forbidden(self, passage: Passage, alias: str) -> dict[str, str]:
+        """Return the candidates of an alias that the operator forbids this caller, and the filter that says so.
+
+        Raises what such a filter raises: the host must take that for a refusal of everything.
+        """
+        route = passage.snapshot.route(alias)
+        if route is None:
+            return {}
+        return route.profile.forbidden(View(passage.request, passage.features, route.table, self.vitals))
+
+    def divert(self, passage: Passage, alias: str, barred: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the order in which to try the candidates of another alias that the host fell back to. Never raises.
+
+        The request keeps the one decision it has; what served it in the end stands in its outcome.
+        """
+        elsewhere = Passage(replace(passage.request, alias=alias), passage.snapshot, features=passage.features)
+        return self._settle(elsewhere, barred).ranking
+
+    def _settle(self, passage: Passage, barred: Mapping[str, str]) -> Decision:
+        """Decide, or fall back to the operator's order; changes nothing but the passage and the state of `chance`."""
+        begun = self.clock.monotonic()
+        try:
+            decision = self._decide(passage, barred)
+        except Exception as error:  # noqa: BLE001 - fail open: the operator's order serves the request
+            self.telemetry.failed("decide", error)
+            decision = self._static_order(passage, barred, error)
+        passage.spent_s += self.clock.monotonic() - begun
+        return decision.timed(passage.spent_s * 1000.0)
+
+    def _decide(self, passage: Passage, barred: Mapping[str, str]) -> Decision:
+        request = passage.request
+        if passage.snapshot.route(request.alias) is None:
+            return self._named(passage)
+        return Router(passage.snapshot).decide(
+            request,
+            passage.features,
+            self.vitals,
+            decision_id=_new_id(),
+            barred=barred,
+            draw=self.chance.random(),
+            turn=self._turns.get(request.alias, 0),
+            now=self.clock.now(),
+        )
+
+    def _named(self, passage: Passage) -> Decision:
+        """Return the record of a request whose caller named the model."""
+        name = passage.request.alias
+        return self._plain(passage, (name,), NAMED_STRATEGY, Reason.NAMED, None)
+
+    def _static_order(self, passage: Passage, barred: Mapping[str, str], error: Exception) -> Decision:
+        route = passage.snapshot.route(passage.request.alias)
+        names = route.table.names if route is not None else (passage.request.alias,)
+        allowed = self._allowed(passage, names)
+        offered = tuple(n for n in allowed if n not in barred) or allowed or (passage.request.alias,)
+        strategy = route.profile.strategy if route is not None else NAMED_STRATEGY
+        degraded = error.reason if isinstance(error, RouteIQError) else "internal"
+        return self._plain(passage, offered, strategy, Reason.STATIC_ORDER, degraded)
+
+    def _allowed(self, passage: Passage, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the names that the operator does not forbid this caller; none when that cannot be found out."""
+        try:
+            words = self.forbidden(passage, passage.request.alias)
+        except Exception as error:  # noqa: BLE001 - permission fails closed
+            self.telemetry.failed("forbidden", error)
+            return ()
+        return tuple(name for name in names if name not in words)
+
+    def _plain(
+        self, passage: Passage, names: tuple[str, ...], strategy: str, reason: Reason, degraded: str | None
+    ) -> Decision:
+        request = passage.request
+        return Decision(
+            id=_new_id(),
+            request_id=request.id,
+            at=self.clock.now(),
+            alias=request.alias,
+            strategy=strategy,
+            choice=names[0],
+            ranking=names,
+            propensity=1.0,
+            reason=reason,
+            degraded=degraded,
+            embedder=passage.features.embedder,
+            snapshot=passage.snapshot.version,
+        )
+
+    def attempt(self, passage: Passage, name: str) -> None:
+        """Note that a call to a candidate begins; a call still noted as under way has been given up on."""
+        self.release(passage, latency_s=None, ok=False)
+        passage.tried.append(name)
+        passage.serving = name
+        passage.since = self.clock.monotonic()
+        self.vitals.begin(name)
+
+    def release(self, passage: Passage, latency_s: float | None, ok: bool) -> None:
+        """Note that the call under way ended; does nothing when none is."""
+        if passage.serving is not None:
+            self.vitals.end(passage.serving, latency_s, ok)
+            passage.serving = None
+
+    def observe(self, passage: Passage, outcome: Outcome) -> None:
+        """Record the end of the request; only the first call for a passage counts."""
+        if passage.ended:
+            return
+        passage.ended = True
+        self._retire(passage)
+        self.release(passage, outcome.latency_s, ok=outcome.status is Status.SUCCESS)
+        self.log.record_outcome(outcome)
+        self.telemetry.ended(outcome)
+
+    def dismiss(self, passage: Passage) -> None:
+        """Forget a request that ended before anything was decided; nothing is recorded of it."""
+        if not passage.ended:
+            passage.ended = True
+            self._retire(passage)
+
+    def _retire(self, passage: Passage) -> None:
+        """Remember an ended passage for a while; `request.text` may be a megabyte, so it is not kept."""
+        self._passages.pop(passage.request.id, None)
+        passage.request = replace(passage.request, text="")
+        self._ended[passage.request.id] = passage
+        if len(self._ended) > ENDED_KEPT:
+            self._ended.popitem(last=False)
+
+    async def close(self) -> None:
+        """Make everything durable and stop."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+        await self.log.close()
+
+
+def _new_id() -> str:
+    return "dec_" + secrets.token_hex(12)

@@ -1,0 +1,1 @@
+"""The ASGI edge: middleware, health, metrics, feedback and the decision endpoints."""

@@ -1,0 +1,59 @@
+"""The table of RouteIQ's own endpoints: the one list that requests are served by.
+
+Owns paths and methods. docs/reference/http.md is checked against it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One endpoint. `{id}` in a path stands for one segment; `keyed` ones need a LiteLLM key."""
+
+    method: str
+    path: str
+    summary: str
+    keyed: bool = True
+
+    @property
+    def prefix(self) -> str | None:
+        """The path up to its parameter, or None when it has none."""
+        return self.path[: self.path.index("{")] if "{" in self.path else None
+
+
+LIVE = ("/_health/live", "/_health/liveliness", "/health/liveliness", "/health/liveness")
+READY = ("/_health/ready", "/health/readiness")
+STARTUP = ("/_health/startup",)
+METRICS = ("/metrics",)
+
+OPEN: tuple[Endpoint, ...] = (
+    *(Endpoint("GET", path, "the process answers", keyed=False) for path in LIVE),
+    *(Endpoint("GET", path, "the worker takes requests, with its checks", keyed=False) for path in READY),
+    *(Endpoint("GET", path, "start and warm-up are done", keyed=False) for path in STARTUP),
+    *(Endpoint("GET", path, "metrics in Prometheus text form", keyed=False) for path in METRICS),
+)
+
+DECISION = Endpoint("GET", "/routeiq/decisions/{id}", "one decision explained, with its outcome and feedback")
+ROUTE = Endpoint("POST", "/routeiq/route", "what would be decided for a prompt; calls no model")
+FEEDBACK = Endpoint("POST", "/routeiq/feedback", "a score or a comparison for an answer, by decision id")
+STATUS = Endpoint("GET", "/routeiq/status", "version, snapshot, aliases and the state of this worker's parts")
+
+KEYED: tuple[Endpoint, ...] = (DECISION, ROUTE, FEEDBACK, STATUS)
+ENDPOINTS: tuple[Endpoint, ...] = OPEN + KEYED
+
+
+def is_ours(path: str) -> bool:
+    """Return whether a path belongs to the keyed endpoints, whether or not one answers there."""
+    return path.startswith("/routeiq/") or path == "/routeiq"
+
+
+def at(path: str) -> Iterator[tuple[Endpoint, str]]:
+    """Yield the keyed endpoints of a path, of whatever method, with the parameter of the path or ""."""
+    for endpoint in KEYED:
+        prefix = endpoint.prefix
+        if prefix is None:
+            if path == endpoint.path:
+                yield endpoint, ""
+        elif path.startswith(prefix) and path[len(prefix) :] and "/" not in path[len(prefix) :]:
+            yield endpoint, path[len(prefix) :]

@@ -1,0 +1,1 @@
+"""From logged outcomes to a promoted artifact. Heavy libraries are imported inside functions."""

@@ -1,0 +1,342 @@
+"""The composition root: settings to running parts. The only module that may import everything, and it decides nothing.
+
+Two ways in. `install` is what `LITELLM_WORKER_STARTUP_HOOKS=routeiq.wiring:install` calls in each worker of an
+unmodified `litellm --config` (plugin mode). `app` is the ASGI factory that `routeiq serve` runs: our edge around
+LiteLLM's application (serve mode). Heavy imports stand in functions: the command line imports this module too.
+"""
+
+import asyncio
+import atexit
+import gc
+import logging
+import random
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, redirect_stdout
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from routeiq import __version__
+from routeiq.config.compile import compile_snapshot
+from routeiq.config.load import Settings, load
+from routeiq.core.candidate import Candidate
+from routeiq.core.decision import Decision
+from routeiq.core.errors import ConfigError, RouteIQError
+from routeiq.core.metrics import IN_FLIGHT, LINES_DROPPED, LOG_DROPPED, LOG_HEALTHY, LOG_QUEUED, Metric
+from routeiq.core.outcome import Outcome
+from routeiq.core.ports import Clock, Embedder, Telemetry
+from routeiq.core.remembered import LogStatus
+from routeiq.core.request import Caller, RouteRequest, Surface
+from routeiq.flow import NAMED_STRATEGY, RequestFlow
+from routeiq.routing.snapshot import Snapshot, SnapshotHolder
+from routeiq.routing.vitals import Vitals
+
+if TYPE_CHECKING:
+    from routeiq.adapters.logs import JsonLogging
+    from routeiq.adapters.memory.outcome_log import MemoryOutcomeLog
+    from routeiq.adapters.prometheus.metrics import PrometheusTelemetry
+    from routeiq.adapters.sqlite.outcome_log import SqliteOutcomeLog
+    from routeiq.http.edge import Edge
+
+COLLECTOR_THRESHOLDS = (20_000, 20, 20)
+"""After how many allocations and younger collections Python looks for cycles; its default is 700, 10, 10."""
+
+logger = logging.getLogger(__name__)
+
+
+class SystemClock:
+    """The machine's time; implements `core.ports.Clock`."""
+
+    def now(self) -> float:
+        """Return seconds since the epoch."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        return time.monotonic()
+
+
+@dataclass(slots=True)
+class CompositeTelemetry:
+    """Tells every part, in order; implements `core.ports.Telemetry`."""
+
+    parts: tuple[Telemetry, ...]
+
+    def decided(self, request: RouteRequest, decision: Decision, parent: Any) -> None:
+        """Report a decision to all parts."""
+        for part in self.parts:
+            part.decided(request, decision, parent)
+
+    def ended(self, outcome: Outcome) -> None:
+        """Report an outcome to all parts."""
+        for part in self.parts:
+            part.ended(outcome)
+
+    def failed(self, where: str, error: BaseException) -> None:
+        """Report a swallowed error to all parts."""
+        for part in self.parts:
+            part.failed(where, error)
+
+
+@dataclass(slots=True)
+class Gateway:
+    """The running parts of one process, owned by whoever assembled them."""
+
+    settings: Settings
+    flow: RequestFlow
+    log: "SqliteOutcomeLog | MemoryOutcomeLog"
+    metrics: "PrometheusTelemetry"
+    closers: tuple[Callable[[], None], ...] = ()
+
+    async def close(self) -> None:
+        """Make the outcome log durable and send what telemetry still holds; may be called again."""
+        await self.flow.close()
+        for closer in self.closers:
+            closer()
+
+    def status(self) -> Mapping[str, object]:
+        """Return what /routeiq/status shows of this process."""
+        log = self.log.status()
+        return {
+            "config": str(self.settings.path),
+            "enabled": self.settings.enabled,
+            "embedder": self.flow.embedder.id if self.flow.embedder else None,
+            "outcome_log": {"healthy": log.healthy, "queued": log.queued, "dropped": log.dropped},
+        }
+
+    def checks(self) -> Mapping[str, str]:
+        """Return the state of the parts for readiness; advice only."""
+        log = self.log.status()
+        return {"outcome_log": "ok" if log.healthy else (log.last_error_reason or "failing")}
+
+
+def embedder_of(settings: Settings) -> Embedder | None:
+    """Return the embedder that the settings name, None for `kind: none`; raises ConfigError."""
+    if settings.routeiq.embedder.kind == "none":
+        return None
+    return encoder(settings.encoder)
+
+
+def encoder(folder: Path | None) -> Embedder:
+    """Return the encoder in a folder, or the built-in embedder; raises ConfigError."""
+    if folder is None:
+        from routeiq.routing.embedding import load_default
+
+        return load_default()
+    try:
+        from routeiq.adapters.onnx import OnnxEmbedder
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"an ONNX encoder needs {error.name}; run: pip install 'routeiq-router[onnx]'") from None
+    return OnnxEmbedder(folder)
+
+
+def snapshot_of(settings: Settings, candidates: Sequence[Candidate], embedder: Embedder | None) -> Snapshot:
+    """Return the compiled configuration; raises ConfigError or ArtifactError."""
+    from routeiq.adapters.files.artifacts import FileArtifactStore
+
+    return compile_snapshot(settings, candidates, FileArtifactStore(), embedder)
+
+
+def assemble(settings: Settings, candidates: Sequence[Candidate], lost_lines: Callable[[], int] = lambda: 0) -> Gateway:
+    """Build every part of one process; raises ConfigError or ArtifactError when something cannot be used.
+
+    `lost_lines` counts log lines that could not be written.
+    """
+    clock = SystemClock()
+    embedder = embedder_of(settings) if settings.enabled else None
+    snapshot = snapshot_of(settings, candidates, embedder)
+    log = _outcome_log(settings, clock)
+    vitals = Vitals()
+    metrics = _metrics(snapshot, candidates, log.status, vitals, lost_lines)
+    spans, close_spans = _spans(settings, clock)
+    flow = RequestFlow(
+        holder=SnapshotHolder(snapshot),
+        embedder=embedder,
+        log=log,
+        telemetry=CompositeTelemetry((metrics, spans, _lines(settings, clock))),
+        clock=clock,
+        chance=random.Random(),  # noqa: S311 - exploration, not a secret
+        deadline_s=settings.routeiq.embedder.deadline_ms / 1000.0,
+        vitals=vitals,
+    )
+    return Gateway(settings, flow, log, metrics, (close_spans,))
+
+
+def _outcome_log(settings: Settings, clock: Clock) -> "SqliteOutcomeLog | MemoryOutcomeLog":
+    path = settings.outcome_log if settings.enabled else None
+    if path is None:
+        from routeiq.adapters.memory.outcome_log import MemoryOutcomeLog
+
+        return MemoryOutcomeLog()
+    from routeiq.adapters.sqlite import SqliteOutcomeLog, load_or_create_salt
+
+    salt = load_or_create_salt(path.with_name(path.name + ".salt"))
+    return SqliteOutcomeLog(path, salt=salt, clock=clock, store_prompts=settings.routeiq.outcome_log.store_prompts)
+
+
+def _metrics(
+    snapshot: Snapshot,
+    candidates: Sequence[Candidate],
+    status: Callable[[], LogStatus],
+    vitals: Vitals,
+    lost_lines: Callable[[], int],
+) -> "PrometheusTelemetry":
+    from prometheus_client import REGISTRY
+
+    from routeiq.adapters.prometheus.metrics import PrometheusTelemetry
+
+    sources: dict[Metric, Callable[[], float]] = {
+        IN_FLIGHT: lambda: float(vitals.total()),
+        LINES_DROPPED: lambda: float(lost_lines()),
+        LOG_QUEUED: lambda: float(status().queued),
+        LOG_DROPPED: lambda: float(status().dropped),
+        LOG_HEALTHY: lambda: float(status().healthy),
+    }
+    return PrometheusTelemetry(
+        __version__,
+        strategies={NAMED_STRATEGY, *(route.profile.strategy for route in snapshot.routes.values())},
+        models={candidate.name for candidate in candidates},
+        sources=sources,
+        beside=(REGISTRY,),  # LiteLLM's own metrics, which its path would show if ours did not stand before it
+    )
+
+
+def _spans(settings: Settings, clock: Clock) -> tuple[Telemetry, Callable[[], None]]:
+    """Return telemetry for spans, and what closes it; without the `otel` extra there are none."""
+    endpoint = settings.environment.otlp_endpoint
+    try:
+        from routeiq.adapters.otel.tracing import SpanTelemetry, host_spans
+    except ModuleNotFoundError as error:
+        if endpoint is not None:
+            message = f"OTEL_EXPORTER_OTLP_ENDPOINT needs {error.name}; run: pip install 'routeiq-router[otel]'"
+            raise ConfigError(message) from None
+        return CompositeTelemetry(()), lambda: None
+    if endpoint is None:
+        return host_spans(clock), lambda: None
+    spans = SpanTelemetry.to_collector(str(endpoint), clock, service_name=settings.environment.service_name)
+    return spans, spans.close
+
+
+def _lines(settings: Settings, clock: Clock) -> Telemetry:
+    """Return telemetry that writes to the process's loggers."""
+    from routeiq.adapters.logs import LogTelemetry
+
+    return LogTelemetry(clock, random.Random(), share=float(settings.routeiq.decision_log))  # noqa: S311 - a sample
+
+
+def _json_lines(settings: Settings, stack: ExitStack) -> "JsonLogging":
+    """Have this process write JSON lines only, its host's messages and prints included, until the stack is closed."""
+    from routeiq.adapters.logs import JsonLogging, LineHandler, PrintedLines
+
+    handler = LineHandler(sys.stdout, service=settings.environment.service_name)
+    lines = JsonLogging(handler, level=logging.getLogger("uvicorn.error").getEffectiveLevel())
+    lines.start()
+    stack.callback(lines.stop)
+    stack.enter_context(redirect_stdout(PrintedLines()))
+    return lines
+
+
+def _register(gateway: Gateway, announces: bool) -> None:
+    """Have LiteLLM call the gateway's flow; `announces` as for `RouteIQHook`."""
+    from routeiq.adapters.litellm import host
+    from routeiq.adapters.litellm.hook import RouteIQHook
+
+    host.register(RouteIQHook(gateway.flow, announces=announces))
+
+
+def _candidates(settings: Settings) -> Sequence[Candidate]:
+    from routeiq.adapters.litellm import host, translate
+
+    host.refuse_bad_version()
+    return translate.candidates(settings.model_list)
+
+
+def install() -> None:
+    """Plugin mode: build the parts and have LiteLLM call us. Without a `routeiq_settings` section nothing happens.
+
+    Raises what `assemble` raises, which ends the worker; the mistake is logged in one line first, because the host
+    shows a traceback.
+    """
+    try:
+        _install()
+    except RouteIQError as error:
+        logger.error("error[%s]: %s", error.reason, error.message)
+        raise
+
+
+def _install() -> None:
+    settings = load()
+    for warning in settings.warnings:
+        logger.warning("%s", warning)
+    if not settings.enabled:
+        logger.warning("%s has no section routeiq_settings; RouteIQ stays out of the way", settings.path)
+        return
+    gateway = assemble(settings, _candidates(settings))
+    _register(gateway, announces=True)
+    atexit.register(_close_at_exit, gateway)
+
+
+def _close_at_exit(gateway: Gateway) -> None:
+    asyncio.run(gateway.close())
+
+
+def app() -> "Edge":
+    """Serve mode: return our edge around LiteLLM's application."""
+    from routeiq.adapters.litellm import host
+    from routeiq.http.edge import Edge
+
+    settings = load()
+    stack = ExitStack()
+    lines = _json_lines(settings, stack)
+    gateway = assemble(settings, _candidates(settings), lambda: lines.handler.dropped)
+    inner = host.load_app(once_logging=lines.adopt)
+    if settings.enabled:
+        _register(gateway, announces=False)
+    access = host.Access(gateway.flow.clock, gateway.flow.telemetry.failed)
+
+    async def started() -> None:
+        lines.adopt()
+        _spare_the_collector()
+        logger.info("RouteIQ %s serves snapshot %s", __version__, gateway.flow.holder.current.version)
+
+    async def stopped() -> None:
+        await gateway.close()
+        stack.close()
+
+    return Edge(
+        inner,
+        flow=gateway.flow,
+        log=gateway.log,
+        auth=host.KeyAuthenticator(access),
+        translate=preview_request,
+        metrics=gateway.metrics.render,
+        on_startup=started,
+        on_shutdown=stopped,
+        status=gateway.status,
+        checks=gateway.checks,
+    )
+
+
+def _spare_the_collector() -> None:
+    """Take what start-up built out of the garbage collector's sight, and have it look less often.
+
+    LiteLLM's modules are a million objects that live as long as the process; going through them again and again costs
+    more of a request than routing does. What requests leave behind is still collected.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
+
+
+def preview_request(body: Mapping[str, Any], headers: Mapping[str, str], caller: Caller) -> RouteRequest:
+    """Return what a body sent to /routeiq/route asks for; its form tells which surface it is meant for."""
+    from routeiq.adapters.litellm import translate
+
+    surface = Surface.CHAT
+    if "messages" not in body:
+        surface = Surface.RESPONSES if "input" in body else Surface.COMPLETION
+    data = {**body, "proxy_server_request": {"headers": dict(headers)}}
+    asked = translate.request(data, str(body.get("model", "")), surface, request_id="preview")
+    return replace(asked, caller=caller)
