@@ -291,7 +291,7 @@ def _in_order(deployments: list[Any], ranking: Sequence[str], tried: Sequence[st
     listed = [d for d in deployments if name_of(d) in rank] or deployments
     keys = {name: (tried.count(name), rank.get(name, len(rank))) for name in map(name_of, listed)}
     order = {key: at for at, key in enumerate(sorted(set(keys.values())), start=1)}
-    copies = [{**d, "litellm_params": {**d["litellm_params"], "order": order[keys[name_of(d)]]}} for d in listed]
+    copies = [translate.ordered(d, order[keys[name_of(d)]]) for d in listed]
     return sorted(copies, key=lambda d: d["litellm_params"]["order"])
 
 

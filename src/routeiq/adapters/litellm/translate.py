@@ -324,6 +324,24 @@ def failure(error: BaseException) -> tuple[Status, str]:
     return (Status.CANCELLED if left else Status.FAILURE), type(error).__name__
 
 
+def ordered(deployment: Mapping[str, Any], order: int) -> dict[str, Any]:
+    """Return a copy of a deployment with its place in the order to try, and its prices where they cost nothing to read.
+
+    LiteLLM enters prices that stand in `litellm_params` into its price map again with every call, and then rebuilds the
+    index of the whole map. Its router entered them once under the deployment's id, and looks there when `model_info`
+    says that there are any.
+    """
+    params, info = deployment["litellm_params"], deployment.get("model_info")
+    stated = {name: params[name] for name in _PRICES & params.keys() if params[name] is not None}
+    if not stated or not isinstance(info, Mapping):
+        return {**deployment, "litellm_params": {**params, "order": order}}
+    rest = {name: value for name, value in params.items() if name not in stated}
+    return {**deployment, "litellm_params": {**rest, "order": order}, "model_info": {**stated, **info}}
+
+
+_PRICES = frozenset({"input_cost_per_token", "output_cost_per_token"})
+
+
 def served_by(data: Mapping[str, Any]) -> str | None:
     """Return the model group of the deployment that LiteLLM chose last for a request, from its hooks or its events."""
     return _text_or_none((bucket(data) or {}).get("deployment_model_name"))

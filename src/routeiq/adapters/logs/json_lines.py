@@ -39,8 +39,11 @@ OWN_LOGGERS: Final = ("routeiq", PRINTED)
 """Loggers that get our level."""
 
 FLUSH_S: Final = 2.0
-REST_S: Final = 0.02
-"""How long the writing thread rests when it has caught up."""
+GATHER_S: Final = 0.1
+"""How long lines gather before they are written together; a warning is written at once, with all before it."""
+
+TOGETHER: Final = 64
+"""Most lines of one write."""
 
 
 class LineHandler(logging.Handler):
@@ -63,9 +66,10 @@ class LineHandler(logging.Handler):
         self._limit = limit
         self._queue: SimpleQueue[Mapping[str, Any] | threading.Event | None] = SimpleQueue()
         self._closed = False
-        self._rest = threading.Event()
+        self._hurry = threading.Event()
         self._refused = 0
         self._unwritten = 0
+        self._told = 0
         self._thread = threading.Thread(target=self._run, name="routeiq-log-lines", daemon=True)
         self._thread.start()
 
@@ -80,6 +84,8 @@ class LineHandler(logging.Handler):
             self._refused += 1
             return
         self._queue.put(self._captured(record))
+        if record.levelno >= logging.WARNING:
+            self._hurry.set()
 
     def _captured(self, record: logging.LogRecord) -> Mapping[str, Any]:
         own = getattr(record, "routeiq", None)
@@ -97,27 +103,37 @@ class LineHandler(logging.Handler):
         }
 
     def _run(self) -> None:
-        told = 0
-        while (item := self._queue.get()) is not None:
-            if isinstance(item, threading.Event):
-                item.set()
-                continue
-            self._write(self._line(item))
-            if self._refused > told:
-                told = self._refused
-                self._write(self._line(_loss(told, item)))
-            if self._queue.empty():
-                # Nobody is woken for a line that comes while this thread rests: a request then pays for no hand-over.
-                self._rest.wait(REST_S)
+        """Write until closed. Woken once for many lines: each hand-over between threads holds up a request."""
+        item = self._queue.get()
+        while item is not None:
+            self._hurry.wait(GATHER_S)
+            self._hurry.clear()
+            passed: list[threading.Event] = []
+            lines: list[str] = []
+            while item is not None:
+                if isinstance(item, threading.Event):
+                    passed.append(item)
+                else:
+                    lines.append(self._line(item))
+                    if self._refused > self._told:
+                        self._told = self._refused
+                        lines.append(self._line(_loss(self._told, item)))
+                if len(lines) >= TOGETHER or self._queue.empty():
+                    break
+                item = self._queue.get()
+            self._write(lines)
+            for event in passed:
+                event.set()
+            if item is not None:
+                item = self._queue.get()
 
-    def _write(self, line: str) -> None:
+    def _write(self, lines: list[str]) -> None:
         try:
-            self._stream.write(line)
-            if self._queue.empty():
-                self._stream.flush()
+            self._stream.write("".join(lines))
+            self._stream.flush()
         except (OSError, ValueError):
             # The reader is gone, or the stream was closed: there is nobody left to tell but the counter.
-            self._unwritten += 1
+            self._unwritten += len(lines)
 
     def _line(self, item: Mapping[str, Any]) -> str:
         """Return one line, ASCII only, so that no character in it can be taken for a line break."""
@@ -147,16 +163,15 @@ class LineHandler(logging.Handler):
             return
         passed = threading.Event()
         self._queue.put(passed)
-        self._rest.set()
+        self._hurry.set()
         passed.wait(FLUSH_S)
-        self._rest.clear()
 
     def close(self) -> None:
         """Write what waits, within two seconds, and end the thread."""
         if not self._closed:
             self._closed = True
             self._queue.put(None)
-            self._rest.set()
+            self._hurry.set()
             self._thread.join(FLUSH_S)
         super().close()
 
