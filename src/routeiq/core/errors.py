@@ -21,6 +21,7 @@ log field. What a person needs to know (file, key, row, what was found, what was
     ├── FeedbackInvalid             feedback_invalid      422
     ├── UnknownDecision             unknown_decision      404
     ├── StoreUnavailable            store_unavailable     a durable write could not be acknowledged; 503
+    ├── StateUnavailable            state_unavailable     what the replicas share cannot be reached; 503 for writes
     └── EmbedderTimeout             embedder_timeout      features are absent; the decision goes on without them
 """
 
@@ -146,6 +147,13 @@ class StoreUnavailable(RouteIQError):
     """A durable write could not be acknowledged, so it must be sent again."""
 
     reason = "store_unavailable"
+    status = 503
+
+
+class StateUnavailable(RouteIQError):
+    """The state that workers and replicas share did not answer in time; requests go on with what this worker knows."""
+
+    reason = "state_unavailable"
     status = 503
 
 
