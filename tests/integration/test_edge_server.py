@@ -47,6 +47,8 @@ def start(folder: Path, **settings: str) -> tuple[subprocess.Popen[str], str]:
         "--no-access-log",
         "--factory",
         "tests.integration.edge_app:app",
+        "--h11-max-incomplete-event-size",
+        str(1 << 20),
         "--port",
         str(port),
     ]

@@ -17,6 +17,9 @@ from routeiq.wiring import embedder_of, snapshot_of
 DRAIN_S = 30
 """How long requests under way may take to end after a signal to stop, in seconds."""
 
+HEADERS_LIMIT = 1 << 20
+"""Most bytes of a request's head where h11 parses it; its own 16 KB cut a head that comes in pieces."""
+
 LogLevel = Literal["critical", "error", "warning", "info", "debug"]
 
 
@@ -50,4 +53,5 @@ def serve(
         log_level=log_level,
         access_log=False,
         timeout_graceful_shutdown=DRAIN_S,
+        h11_max_incomplete_event_size=HEADERS_LIMIT,
     )
