@@ -23,7 +23,7 @@ from routeiq.testing.replay.answers import AnswerSource, UnknownModel, UnknownPr
 from routeiq.testing.replay.chat import CHAT, COMPLETIONS
 from routeiq.testing.replay.delivery import ClientGone, Delivery, Pace
 from routeiq.testing.replay.embeddings import LATENCY_S, EmbeddingCall, embedding_body, read_embedding
-from routeiq.testing.replay.faults import BadFault, Fault, FaultTable, Journal, JournalEntry, read_fault
+from routeiq.testing.replay.faults import BadFault, Fault, FaultTable, Journal, JournalEntry, marked_fault, read_fault
 from routeiq.testing.replay.messages import MESSAGES
 from routeiq.testing.replay.responses import RESPONSES
 from routeiq.testing.replay.surface import BadRequest, Call, ProviderError, Reply, Surface, openai_error
@@ -127,14 +127,14 @@ class _Endpoint:
             refused = ProviderError(400, "invalid_request_error", None, str(error))
             entry = self.provider.begin(self._name, "", False, "")
             await Delivery(receive, send, entry, serial).whole(400, self._error(refused, serial))
-            entry.outcome = "done"
+            self.provider.journal.end(entry, "done")
             return
         entry = self._begin(call)
         async with Delivery(receive, send, entry, serial) as delivery:
             await self._finish(call, entry, delivery, serial)
 
     async def _finish(self, call: Any, entry: JournalEntry, delivery: Delivery, serial: str) -> None:
-        fault = self.provider.faults.take(entry.model)
+        fault = self._fault(call, entry.model)
         entry.fault = fault.kind if fault else None
         try:
             await _meet(fault, delivery)
@@ -145,10 +145,15 @@ class _Endpoint:
             await delivery.whole(refused.error.status, self._error(refused.error, serial), headers)
         except ClientGone:
             entry.outcome = "gone"
-        if entry.outcome == "open":
-            entry.outcome = "done"
+        finally:
+            self.provider.journal.end(entry, "done")
 
     _name: str
+
+    def _fault(self, call: Any, model: str) -> Fault | None:
+        """What goes wrong with this call."""
+        del call
+        return self.provider.faults.take(model)
 
     def _read(self, body: Mapping[str, Any]) -> Any:
         raise NotImplementedError
@@ -180,6 +185,9 @@ class _AnswerEndpoint(_Endpoint):
     def _error(self, error: ProviderError, serial: str) -> bytes:
         return self._surface.error(error, serial)
 
+    def _fault(self, call: Call, model: str) -> Fault | None:
+        return marked_fault(call.prompt) or self.provider.faults.take(model)
+
     async def _answer(self, call: Call, delivery: Delivery, fault: Fault | None, serial: str) -> None:
         try:
             answer = self.provider.source.answer(call.model, call.prompt, call.tools)
@@ -190,6 +198,8 @@ class _AnswerEndpoint(_Endpoint):
         reply = Reply(serial, int(time.time()), call.model, answer)
         scale = self.provider.time_scale
         pace = Pace(answer.ttft_s / scale, answer.latency_s / scale)
+        if fault is not None and fault.kind == "pace":
+            pace = Pace(0.0, fault.pause_s)
         if call.stream:
             await delivery.stream(self._surface.frames(reply, call), pace, fault)
         else:
@@ -252,6 +262,10 @@ class _Desk:
         del request
         return _json(self._provider.journal.rows())
 
+    async def counts(self, request: Request) -> Response:
+        del request
+        return _json(self._provider.journal.counts())
+
     async def reset(self, request: Request) -> Response:
         del request
         self._provider.faults.set("*", None)
@@ -277,6 +291,7 @@ def build_app(provider: Provider) -> Starlette:
             Route("/v1/messages/count_tokens", desk.count_tokens, methods=["POST"]),
             Route("/control", desk.control, methods=["POST"]),
             Route("/control/journal", desk.journal, methods=["GET"]),
+            Route("/control/counts", desk.counts, methods=["GET"]),
             Route("/control/reset", desk.reset, methods=["POST"]),
         ]
     )

@@ -6,17 +6,22 @@ does. All of it lives on one event loop, so nothing here locks.
 
 from __future__ import annotations
 
-from collections import deque
+import re
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from typing import Any
 
-FAULTS = ("error_500", "error_429", "error_401", "hang", "trickle", "close_mid_stream", "slow")
+FAULTS = ("error_500", "error_429", "error_401", "hang", "trickle", "close_mid_stream", "slow", "pace")
 EVERY_MODEL = "*"
 JOURNAL_LIMIT = 10_000
-DEFAULT_DELAY_S = {"hang": 600.0, "trickle": 1.0, "slow": 2.0}
-"""Real seconds, never scaled. `error_429` sends `Retry-After` only when a delay was given."""
+DEFAULT_DELAY_S = {"hang": 600.0, "trickle": 1.0, "slow": 2.0, "pace": 1.0}
+"""Real seconds, never scaled. `error_429` sends `Retry-After` only when a delay was given; `pace` is no fault: the
+answer takes exactly its delay, a stream in even steps from the first piece on.
+"""
+
+_MARKER = re.compile(r"\[\[replay (\w+)(?: (\d+(?:\.\d+)?))?\]\]")
 
 
 class BadFault(ValueError):
@@ -73,6 +78,14 @@ def parse_fault(text: str) -> tuple[str, Fault | None]:
     return read_fault({"model": model, "fault": kind, "times": times, "delay_s": delay})
 
 
+def marked_fault(prompt: str) -> Fault | None:
+    """The fault that a prompt asks for itself: `[[replay KIND]]` or `[[replay KIND DELAY_S]]` anywhere in it."""
+    found = _MARKER.search(prompt)
+    if found is None or found[1] not in FAULTS:
+        return None
+    return Fault(found[1], None, float(found[2]) if found[2] else None)
+
+
 class FaultTable:
     """The standing faults by model; a model's own fault comes before the one for every model."""
 
@@ -121,18 +134,38 @@ class JournalEntry:
 
 
 class Journal:
-    """The last `JOURNAL_LIMIT` calls, oldest first."""
+    """The last `JOURNAL_LIMIT` calls, oldest first, and how many there were of each outcome, without a limit."""
 
     def __init__(self, limit: int = JOURNAL_LIMIT) -> None:
         self._entries: deque[JournalEntry] = deque(maxlen=limit)
+        self._open: dict[int, JournalEntry] = {}
+        self._ended: Counter[str] = Counter()
+        self._calls = 0
 
     def add(self, entry: JournalEntry) -> None:
         """Append; the oldest entry falls out when the journal is full."""
         self._entries.append(entry)
+        self._open[id(entry)] = entry
+        self._calls += 1
+
+    def end(self, entry: JournalEntry, outcome: str) -> None:
+        """Write down how a call ended; the first word on it stays."""
+        if entry.outcome == "open":
+            entry.outcome = outcome
+        if self._open.pop(id(entry), None) is not None:
+            self._ended[entry.outcome] += 1
+
+    def counts(self) -> dict[str, int]:
+        """Calls received, and how many of them are open, done, cut by a fault, or left by their client."""
+        ended = {outcome: self._ended[outcome] for outcome in ("done", "cut", "gone")}
+        return {"calls": self._calls, "open": len(self._open), **ended}
 
     def clear(self) -> None:
-        """Forget all entries."""
+        """Forget all entries and counts; calls under way are not counted when they end."""
         self._entries.clear()
+        self._open.clear()
+        self._ended.clear()
+        self._calls = 0
 
     def rows(self) -> list[dict[str, Any]]:
         """Every entry as a dictionary of its fields."""

@@ -122,6 +122,11 @@ class ReplayProcess:
         """The calls received since the start or the last `reset`, oldest first."""
         return [JournalRow(**row) for row in self._call("GET", "/control/journal")]
 
+    def counts(self) -> dict[str, int]:
+        """How many calls since then there were (`calls`), are `open`, ended `done`, `cut` by a fault, or `gone`."""
+        counted: dict[str, int] = self._call("GET", "/control/counts")
+        return counted
+
     def reset(self) -> None:
         """Clear all faults and the journal."""
         self._call("POST", "/control/reset", {})

@@ -10,7 +10,7 @@ import pytest
 
 from routeiq.testing.replay import ReplayFailed, ReplayProcess
 from routeiq.testing.replay.answers import prompt_sha
-from routeiq.testing.replay.faults import BadFault, Fault, FaultTable, Journal, JournalEntry, parse_fault
+from routeiq.testing.replay.faults import BadFault, Fault, FaultTable, Journal, JournalEntry, marked_fault, parse_fault
 
 ASK = {"model": "sim-mini", "messages": [{"role": "user", "content": "hello there"}]}
 
@@ -169,3 +169,56 @@ def test_the_journal_forgets_its_oldest_entries() -> None:
     for n in range(5):
         journal.add(JournalEntry(f"m{n}", "messages", False, 0.0, 200, ""))
     assert [row["model"] for row in journal.rows()] == ["m2", "m3", "m4"]
+
+
+def test_a_prompt_can_ask_for_its_own_fault(provider: ReplayProcess, openai_client: openai.OpenAI) -> None:
+    """The marker in a prompt strikes that call alone and leaves the standing fault of the model where it is."""
+    provider.fault("sim-mini", "error_429", times=1)
+    broken = {"model": "sim-mini", "messages": [{"role": "user", "content": "hello [[replay error_500]]"}]}
+    with pytest.raises(openai.InternalServerError):
+        openai_client.chat.completions.create(**broken)
+    with pytest.raises(openai.RateLimitError):
+        openai_client.chat.completions.create(**ASK)
+    assert openai_client.chat.completions.create(**ASK).choices
+
+
+@pytest.mark.parametrize(
+    ("prompt", "fault"),
+    [
+        ("a [[replay pace 0.5]] b", Fault("pace", None, 0.5)),
+        ("[[replay hang]]", Fault("hang")),
+        ("[[replay nonsense]]", None),
+        ("replay hang", None),
+    ],
+)
+def test_a_marker_is_read(prompt: str, fault: Fault | None) -> None:
+    """Two brackets, the word replay, a known kind, and a number of seconds if there is one."""
+    assert marked_fault(prompt) == fault
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_paced_answer_takes_its_time(provider: ReplayProcess, openai_client: openai.OpenAI, stream: bool) -> None:
+    """`pace` says how long the whole answer takes, whatever the model's own latency is."""
+    provider.fault("*", "pace", delay_s=0.4)
+    begun = time.monotonic()
+    answer = openai_client.chat.completions.create(**ASK, stream=stream)
+    if stream:
+        list(answer)
+    assert 0.35 < time.monotonic() - begun < 5.0
+
+
+def test_the_counts_have_every_call_under_the_way_it_ended(
+    provider: ReplayProcess, openai_client: openai.OpenAI
+) -> None:
+    """Calls, those under way, answered, cut by a fault, and left by their client are counted apart."""
+    openai_client.chat.completions.create(**ASK)
+    provider.fault("*", "close_mid_stream", times=1)
+    with pytest.raises(httpx.RemoteProtocolError):
+        list(openai_client.chat.completions.create(**ASK, stream=True))
+    provider.fault("*", "hang", times=1)
+    with pytest.raises(openai.APITimeoutError):
+        openai_client.with_options(timeout=0.3).chat.completions.create(**ASK)
+    deadline = time.monotonic() + 10
+    while provider.counts()["open"] and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert provider.counts() == {"calls": 3, "open": 0, "done": 1, "cut": 1, "gone": 1}
