@@ -161,10 +161,19 @@ def test_every_surface_is_routed_named_and_remembered(
     assert (outcome["model"], outcome["status"], outcome["streamed"]) == ("large", "success", streamed)
     assert outcome["input_tokens"] > 0
     assert outcome["output_tokens"] > 0
-    assert outcome["cost_usd"] > 0
+    assert outcome["cost_usd"] == pytest.approx(70e-8 * outcome["input_tokens"] + 70e-7 * outcome["output_tokens"])
     assert (outcome["ttft_s"] is not None) == streamed
     assert 0 <= (outcome["ttft_s"] or 0) <= outcome["latency_s"] < 20
     assert outcome["retries"] == 0
+
+
+def test_litellm_itself_bills_the_stated_price(proxy: LiteLLMProxy) -> None:
+    """LiteLLM's own cost of a routed call is by the operator's prices, wherever the seam has put them."""
+    raw = client(proxy).chat.completions.with_raw_response.create(model="auto", messages=MESSAGES)
+    usage = raw.parse().usage
+    assert usage is not None
+    expected = 70e-8 * usage.prompt_tokens + 70e-7 * usage.completion_tokens
+    assert float(raw.headers["x-litellm-response-cost"]) == pytest.approx(expected)
 
 
 def test_embeddings_are_routed_by_their_input(proxy: LiteLLMProxy, provider: ReplayProcess) -> None:

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Any
 
 from routeiq.adapters.litellm import translate
@@ -34,6 +35,7 @@ ACCESS_ENTRIES = 4_096
 CALLERS_KEPT = 1_024
 
 _PROXY = "litellm.proxy.proxy_server"
+_OPTIONAL = ("litellm_enterprise", "prisma")
 _CREDENTIALS = {
     "api_key": "authorization",
     "azure_api_key_header": "api-key",
@@ -75,12 +77,23 @@ def load_app(once_logging: Callable[[], None] = lambda: None) -> Any:
     `once_logging` is called as soon as LiteLLM has set up its loggers, before it says anything with them.
     """
     refuse_bad_version()
+    _settle_absences()
     import_module("litellm._logging")
 
     once_logging()
     from litellm.proxy.proxy_server import app
 
     return app
+
+
+def _settle_absences() -> None:
+    """Have imports of packages that are not installed fail at once.
+
+    LiteLLM tries to import them again on every request, and each time Python looks through the whole path.
+    """
+    for name in _OPTIONAL:
+        if name not in sys.modules and find_spec(name) is None:
+            sys.modules[name] = None  # type: ignore[assignment] # Python's own mark for a module that cannot be had
 
 
 def register(hook: Any) -> None:
@@ -275,7 +288,7 @@ class KeyAuthenticator:
             return None
         except ModuleNotFoundError as error:
             # To word a refusal, LiteLLM asks its database client, which is not there without the database extra.
-            if error.name != "prisma":
+            if (error.name or "").partition(".")[0] != "prisma":
                 raise
             return None
         caller = translate.caller(auth, {})

@@ -1,6 +1,8 @@
 """LiteLLM's version, and access that is asked of LiteLLM once, and refused whenever that goes wrong."""
 
 import asyncio
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,6 +34,17 @@ def test_refused_versions(found: str, words: str) -> None:
         host.check_version(found)
     assert found in refused.value.message
     assert "pip install --upgrade 'routeiq-router[proxy]'" in refused.value.message
+
+
+def test_absent_packages_are_not_looked_for_twice() -> None:
+    """What is not installed is marked absent, what is installed is left alone, and the import fails as one does."""
+    code = (
+        "import sys; from routeiq.adapters.litellm import host; host._OPTIONAL = ('sys', 'no_such_thing'); "
+        "host._settle_absences(); assert sys.modules['sys'] is sys; assert sys.modules['no_such_thing'] is None\n"
+        "try:\n    import no_such_thing.inside\nexcept ModuleNotFoundError as error:\n    print(error.name)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.startswith("no_such_thing")
 
 
 def test_a_missing_litellm_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -369,3 +369,15 @@ def test_tools_are_handed_on_as_they_came() -> None:
     assert asked.tools == (tool, {"name": "g"})
     assert "secret" not in repr(asked)
     assert read(messages=user("hi"), tools="none").tools == ()
+
+
+def test_prices_go_where_litellm_reads_them_for_nothing() -> None:
+    """A ranked copy states its prices in `model_info`; the original, and one without prices, stay as they are."""
+    params = {"model": "x", "input_cost_per_token": 1e-6}
+    priced = {"model_name": "m", "litellm_params": params, "model_info": {"id": "1"}}
+    copy = translate.ordered(priced, 2)
+    assert copy["litellm_params"] == {"model": "x", "order": 2}
+    assert copy["model_info"] == {"id": "1", "input_cost_per_token": 1e-6}
+    assert priced["litellm_params"] == {"model": "x", "input_cost_per_token": 1e-6}
+    plain = {"model_name": "m", "litellm_params": {"model": "x"}, "model_info": {"id": "1"}}
+    assert translate.ordered(plain, 1) == {**plain, "litellm_params": {"model": "x", "order": 1}}
