@@ -23,6 +23,8 @@ class Reason(StrEnum):
     """The caller named the model itself; nothing was routed, but the outcome is learned from."""
     HINT = "hint"
     """The caller asked for it by `X-RouteIQ-Hint`, and it was a candidate."""
+    COMPOUND = "compound"
+    """The method of a compound model came to this answer; the decision's `calls` say how."""
     STATIC_ORDER = "static_order"
     """RouteIQ could not decide in time or failed; the operator's order was used. `degraded` says why."""
 
@@ -48,6 +50,26 @@ class CandidateReport:
 
 
 @dataclass(frozen=True, slots=True)
+class InnerCall:
+    """One call that a compound model made to a candidate.
+
+    `role` is what it was for (answer, sample, verify, decompose, part, policy, aggregate). `score` is what came of
+    checking this answer (0..1), None where nothing was checked. `cost_usd` is None where no price is known. `error` is
+    one word or a class name, None for a call that was answered; `served` is whether the client was given its text.
+    """
+
+    model: str
+    role: str
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+    latency_s: float | None = None
+    score: float | None = None
+    error: str | None = None
+    served: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The router's answer for one request.
 
@@ -55,7 +77,8 @@ class Decision:
     which the choice was drawn, known only at decision time. `candidates` may be built when first read, so that the
     request path does not pay for it. `score` is the expected score of the choice where the strategy predicts one, else
     its utility. `degraded` is the reason word of what was missing (an embedder that was too late, an internal error),
-    `None` when nothing was. `duration_ms` covers features and decision.
+    `None` when nothing was. `duration_ms` covers features and decision. `calls` are those of a compound model, in the
+    order in which they began; empty for all others.
     """
 
     id: str
@@ -76,6 +99,7 @@ class Decision:
     experiment: str | None = None
     arm: str | None = None
     duration_ms: float = 0.0
+    calls: tuple[InnerCall, ...] = ()
 
     def timed(self, duration_ms: float, degraded: str | None = None) -> "Decision":
         """Return the same decision with its measured duration and, when given, what was missing."""

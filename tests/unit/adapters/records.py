@@ -4,7 +4,7 @@ import random
 import time
 from typing import Any
 
-from routeiq.core.decision import CandidateReport, Decision, Reason
+from routeiq.core.decision import CandidateReport, Decision, InnerCall, Reason
 from routeiq.core.outcome import Feedback, Outcome, Status, Usage
 from routeiq.core.request import Caller, RouteRequest, Surface
 
@@ -57,6 +57,10 @@ def a_decision(number: int = 1, candidates: int = 3, **changes: Any) -> Decision
             "propensity": 0.91,
             "reason": Reason.BEST,
             "candidates": reports,
+            "calls": (
+                InnerCall("model-0", "answer", 9, 30, 0.001, 0.4, 0.66, None, True),
+                InnerCall("model-1", "verify"),
+            ),
             "score": 0.7,
             "degraded": "embedder_timeout",
             "artifact": "knn-3",

@@ -10,12 +10,12 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from routeiq.core.decision import CandidateReport, Decision, Reason
+from routeiq.core.decision import CandidateReport, Decision, InnerCall, Reason
 from routeiq.core.outcome import Feedback, Outcome, Status, Usage
 from routeiq.core.ports import Vector
 from routeiq.core.remembered import PromptRecord
@@ -26,7 +26,7 @@ Row: TypeAlias = tuple[Any, ...]
 DECISION_COLUMNS: Final = (
     "id, request_id, at, alias, surface, strategy, choice, ranking, propensity, reason, score, degraded, artifact, "
     "embedder, snapshot, experiment, arm, duration_ms, candidates, caller_key, caller_team, caller_user, caller_tags, "
-    "caller_admin, prompt_tokens, prompt_digest, embedding, prompt"
+    "caller_admin, prompt_tokens, prompt_digest, embedding, prompt, calls"
 )
 OUTCOME_COLUMNS: Final = (
     "decision_id, request_id, at, model, status, input_tokens, output_tokens, cost_usd, latency_s, ttft_s, retries, "
@@ -87,6 +87,7 @@ class RowWriter:
             self.digest(request.text),
             None if queued.embedding is None else np.asarray(queued.embedding, dtype=np.float16).tobytes(),
             _text(request.text) if self.store_prompts else None,
+            _calls(decision.calls),
         )
 
     def digest(self, text: str) -> str | None:
@@ -150,6 +151,7 @@ def read_decision(row: sqlite3.Row) -> tuple[Decision, Caller, PromptRecord]:
         experiment=row["experiment"],
         arm=row["arm"],
         duration_ms=row["duration_ms"],
+        calls=tuple(InnerCall(**call) for call in json.loads(row["calls"] or "[]")),
     )
     caller = Caller(
         key_hash=row["caller_key"],
@@ -202,6 +204,12 @@ def read_feedback(rows: Iterable[sqlite3.Row]) -> tuple[Feedback, ...]:
         )
         for row in rows
     )
+
+
+def _calls(calls: Iterable[InnerCall]) -> str | None:
+    """Return the calls of a compound model, without what is unknown; None where there were none."""
+    told = [{name: value for name, value in asdict(call).items() if value is not None} for call in calls]
+    return json.dumps(told, separators=(",", ":")) if told else None
 
 
 def _report(report: CandidateReport) -> Mapping[str, Any]:

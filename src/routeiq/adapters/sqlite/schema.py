@@ -72,6 +72,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     );
     CREATE INDEX feedback_decision ON feedback (decision_id, at);
     """,
+    "ALTER TABLE decisions ADD COLUMN calls TEXT",
 )
 
 
