@@ -4,6 +4,8 @@ Owns what happens to a request before and after the inner application. Bodies pa
 buffered, so streams and disconnects reach both sides as they are.
 """
 
+import asyncio
+import math
 from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,12 +13,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from routeiq.core.ports import Authenticator, OutcomeLog
 from routeiq.core.trace import CURRENT
 from routeiq.flow import RequestFlow
+from routeiq.guard.drain import Drain, Phase
 from routeiq.http.answers import refusal
 from routeiq.http.endpoints import Endpoints, Status, Translate
-from routeiq.http.headers import arrive, depart
+from routeiq.http.headers import Arrival, arrive, depart
 from routeiq.http.lifespan import Lifespan, Step
 from routeiq.http.probes import Checks, Health, Metrics, Probes
 from routeiq.http.table import OPEN, is_ours
+from routeiq.http.traffic import CLOSING, Exchange, Traffic, draining, is_stream, stream_id
 
 
 def _nothing() -> Mapping[str, str]:
@@ -28,7 +32,8 @@ class Edge:
 
     `metrics` returns the exposition and its content type. `on_startup` runs after the inner application has started,
     `on_shutdown` after it has stopped or failed to; it closes the log and telemetry. `status` adds to /routeiq/status,
-    `checks` to readiness. `sample_ratio` is the share of traces begun here that are sampled.
+    `checks` to readiness. `sample_ratio` is the share of traces begun here that are sampled. `drain` says when work is
+    refused; without one it never is. `traffic` knows what is under way.
     """
 
     def __init__(
@@ -45,7 +50,11 @@ class Edge:
         status: Status = _nothing,
         checks: Checks = _nothing,
         sample_ratio: float = 1.0,
+        drain: Drain | None = None,
     ) -> None:
+        self.traffic = Traffic()
+        self.retiring = False
+        self._drain = drain or Drain(math.inf, math.inf)
         self.health = Health(checks, flow.telemetry)
         self._inner = inner
         self._flow = flow
@@ -66,35 +75,85 @@ class Edge:
         else:
             await self._inner(scope, receive, send)
 
-    def drain(self) -> None:
-        """Answer readiness with 503 from now on; requests are still served."""
+    def drain(self, lame_duck: bool = True) -> bool:
+        """Answer readiness with 503 from now on, and go through the phases of the drain; False when it had begun."""
         self.health.draining = True
+        return self._drain.begin(self._flow.clock.monotonic(), lame_duck)
+
+    def hurry(self) -> None:
+        """Refuse what comes and cut what is under way, from now on."""
+        self.health.draining = True
+        self._drain.hurry(self._flow.clock.monotonic())
+
+    def retire(self) -> None:
+        """Have clients leave this worker, one answer each, while it goes on as before: another takes its place."""
+        self.retiring = True
+
+    def settle(self) -> tuple[Phase, float]:
+        """Return the phase of the drain and when the next one begins; what is under way in the last one is cut."""
+        now = self._flow.clock.monotonic()
+        phase = self._drain.phase(now)
+        if phase is Phase.CUTTING:
+            self.traffic.cut_all()
+        return phase, self._drain.next_at(now)
+
+    @property
+    def _going(self) -> bool:
+        return self._drain.begun or self.retiring
+
+    def _refuses(self) -> bool:
+        return self._drain.begun and self._drain.phase(self._flow.clock.monotonic()) in (Phase.REFUSING, Phase.CUTTING)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         arrival = arrive(scope["headers"], self._sample_ratio)
-        began = False
+        exchange = self.traffic.enter(scope["path"])
 
         async def answer(message: Message) -> None:
-            nonlocal began
             if message["type"] == "http.response.start":
-                began = True
                 passage = self._flow.passage(arrival.call_id)
-                message = {**message, "headers": depart(message.get("headers", ()), arrival, passage)}
+                headers = depart(message.get("headers", ()), arrival, passage)
+                exchange.stream = is_stream(headers)
+                if exchange.stream:
+                    headers.append(stream_id(scope["headers"], arrival.request_id))
+                if self._going and CLOSING not in headers:
+                    headers.append(CLOSING)
+                message = {**message, "headers": headers}
+            exchange.note(message)
             await send(message)
 
         token = CURRENT.set(arrival.trace)
         try:
-            app, inside = self._inside(scope)
-            await app({**inside, "headers": arrival.headers}, receive, answer)
-        except Exception:
-            if not began:
-                message = "the gateway failed on this request; its log has the cause under the request id"
-                await refusal(500, "internal", message)(scope, receive, answer)
-            raise
+            await self._through(scope, arrival, receive, answer, exchange)
+            if exchange.cut:
+                await exchange.end(scope, receive, answer)
         finally:
             CURRENT.reset(token)
+            self.traffic.leave(exchange)
+
+    async def _through(
+        self, scope: Scope, arrival: Arrival, receive: Receive, answer: Send, exchange: Exchange
+    ) -> None:
+        """Have a request served; returns early when it is cut, however the application takes that."""
+        try:
+            app, inside = self._inside(scope)
+            await app({**inside, "headers": arrival.headers}, receive, answer)
+        except asyncio.CancelledError:
+            if not exchange.cut:
+                raise
+        except Exception:
+            if not exchange.cut:
+                if not exchange.begun:
+                    message = "the gateway failed on this request; its log has the cause under the request id"
+                    await refusal(500, "internal", message)(scope, receive, answer)
+                raise
+        if exchange.cut and exchange.task is not None:
+            exchange.task.uncancel()
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._refuses():
+            self.traffic.refused += 1
+            await send({"type": "websocket.close", "code": 1012, "reason": "draining"})
+            return
         arrival = arrive(scope["headers"], self._sample_ratio)
         token = CURRENT.set(arrival.trace)
         try:
@@ -109,6 +168,9 @@ class Edge:
             path = path[len(root) :]
         if path in self._open_paths:
             return self._probes, {**scope, "path": path, "root_path": ""}
+        if self._refuses():
+            self.traffic.refused += 1
+            return draining(), scope
         if is_ours(path):
             return self._keyed, {**scope, "path": path, "root_path": ""}
         return self._inner, scope
