@@ -1,0 +1,110 @@
+"""PostgreSQL of Debian as a child process with a cluster of its own: start, kill, restart, end.
+
+It refuses to run as root, so it runs as the user postgres when the tests do; everybody may read its folder then.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.servers.ports import free_port, wait_for_port
+
+USER = "postgres"
+START_LIMIT_S = 30.0
+
+
+def programs() -> Path | None:
+    """The folder with initdb and postgres: the newest that Debian installed, else that of the search path."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    named = shutil.which("initdb")
+    return found[-1].parent if found else Path(named).parent if named else None
+
+
+def missing() -> str | None:
+    """What to do when PostgreSQL is not on this machine, else None."""
+    return None if programs() else "PostgreSQL is not installed; run scripts/bootstrap debian"
+
+
+def as_postgres(command: list[str]) -> list[str]:
+    """The command as a user that PostgreSQL accepts."""
+    return ["runuser", "-u", USER, "--", *command] if os.geteuid() == 0 else command
+
+
+@dataclass
+class Postgres:
+    """A cluster of one database. `url` is a libpq URL; `stop` and `start` may be called in turn."""
+
+    folder: Path
+    port: int
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def url(self) -> str:
+        """Where to connect as the owner of everything."""
+        return f"postgresql://{USER}@127.0.0.1:{self.port}/{USER}"
+
+    def start(self) -> None:
+        """Start the server and return when it takes connections."""
+        bin_folder = programs()
+        assert bin_folder is not None
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "fsync": "on",
+            "max_connections": "60",
+            "shared_buffers": "16MB",
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        with (self.folder / "log").open("ab") as log:
+            command = as_postgres([str(bin_folder / "postgres"), "-D", str(self.folder / "data"), *options])
+            self.process = subprocess.Popen(command, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = self.process
+        log_file = self.folder / "log"
+        wait_for_port(self.port, START_LIMIT_S, lambda: process.poll() is None, log_file.read_text)
+
+    def postmaster(self) -> int:
+        """The process id of the server itself."""
+        return int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+
+    def kill(self) -> None:
+        """End it as a crash of the machine would, all its children included."""
+        if self.process is None:
+            return
+        os.kill(self.postmaster(), 9)
+        self.process.wait(20)
+        self.process = None
+
+    def stop(self) -> None:
+        """End it in order, cutting connections; may be called again."""
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            os.kill(self.postmaster(), 2)  # fast shutdown
+            self.process.wait(20)
+        self.process = None
+
+
+@contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    """A new cluster, started; it is ended and removed afterwards."""
+    bin_folder = programs()
+    assert bin_folder is not None, missing()
+    folder = Path(tempfile.mkdtemp(prefix="routeiq-postgres-"))
+    server = Postgres(folder, free_port())
+    try:
+        if os.geteuid() == 0:
+            shutil.chown(folder, USER, USER)
+        init = [str(bin_folder / "initdb"), "-D", str(folder / "data"), "-U", USER, "-A", "trust", "-E", "UTF8"]
+        init += ["--locale", "C", "--no-sync"]
+        subprocess.run(as_postgres(init), cwd="/", check=True, capture_output=True, timeout=60)
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
