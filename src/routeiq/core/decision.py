@@ -25,6 +25,8 @@ class Reason(StrEnum):
     """The caller asked for it by `X-RouteIQ-Hint`, and it was a candidate."""
     COMPOUND = "compound"
     """The method of a compound model came to this answer; the decision's `calls` say how."""
+    AFFINITY = "affinity"
+    """The conversation stays on its model, because another one's gain is not worth what a change costs."""
     STATIC_ORDER = "static_order"
     """RouteIQ could not decide in time or failed; the operator's order was used. `degraded` says why."""
 
@@ -69,6 +71,38 @@ class InnerCall:
     served: bool = False
 
 
+class Hold(StrEnum):
+    """What became of the model that a conversation was on."""
+
+    AGREED = "agreed"
+    """The strategy chose it anyway."""
+    KEPT = "kept"
+    """The strategy would have chosen another, but the gain is not worth the change."""
+    BROKEN = "broken"
+    """Another one's gain is worth the change."""
+    GONE = "gone"
+    """It cannot or may not serve this request, or the caller asked for another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Affinity:
+    """Whether a conversation stayed on its model, and the two numbers that were compared.
+
+    `preferred` is what the strategy chose without regard to the conversation, and `gain` how much higher its utility
+    is than the model's, None where the strategy's utilities are no qualities. `cached_tokens` of the prompt are taken
+    to be in the provider's prompt cache, which makes them cheaper by `cache_saving_usd` as long as the model stays.
+    `switching_cost` is that saving in points of utility, with the margin that every change must exceed.
+    """
+
+    model: str
+    hold: Hold
+    preferred: str
+    gain: float | None = None
+    switching_cost: float = 0.0
+    cache_saving_usd: float = 0.0
+    cached_tokens: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The router's answer for one request.
@@ -77,8 +111,9 @@ class Decision:
     which the choice was drawn, known only at decision time. `candidates` may be built when first read, so that the
     request path does not pay for it. `score` is the expected score of the choice where the strategy predicts one, else
     its utility. `degraded` is the reason word of what was missing (an embedder that was too late, an internal error),
-    `None` when nothing was. `duration_ms` covers features and decision. `calls` are those of a compound model, in the
-    order in which they began; empty for all others.
+    `None` when nothing was. `unit` names the run of the experiment and, hashed, who keeps the arm. `affinity` is None
+    where no conversation went before. `duration_ms` covers features and decision. `calls` are those of a compound
+    model, in the order in which they began; empty for all others.
     """
 
     id: str
@@ -98,6 +133,8 @@ class Decision:
     snapshot: str = ""
     experiment: str | None = None
     arm: str | None = None
+    unit: str | None = None
+    affinity: Affinity | None = None
     duration_ms: float = 0.0
     calls: tuple[InnerCall, ...] = ()
 

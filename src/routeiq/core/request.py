@@ -50,6 +50,8 @@ class RouteRequest:
     it cannot reach a log by accident. `prompt_tokens` is an estimate over all messages; `output_tokens` is the
     caller's limit if one was given. `hint` is the model the caller would like (`X-RouteIQ-Hint`). `tools` are the
     schemas of the functions on offer, as the client sent them: not checked, and kept out of `repr` like the text.
+    `end_user` is the person behind the caller, as the calling application names them. `follows_up` says that the
+    last turn answers something the model asked for (the result of a tool call), so that only this model can well go on.
     """
 
     id: str
@@ -64,3 +66,5 @@ class RouteRequest:
     hint: str | None = None
     stream: bool = False
     tools: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    end_user: str | None = None
+    follows_up: bool = False

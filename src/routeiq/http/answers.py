@@ -51,6 +51,7 @@ def decision_form(decision: Decision) -> dict[str, Any]:
     form = _flat(decision)
     form["id"] = decision.id or None
     form["candidates"] = [_flat(report) for report in decision.candidates]
+    form["affinity"] = None if decision.affinity is None else _flat(decision.affinity)
     form["calls"] = [_flat(call) for call in decision.calls]
     return {"schema": SCHEMA_VERSION, **form}
 

@@ -40,6 +40,7 @@ class CandidateTable:
     index: dict[str, int] = field(init=False)
     input_price: Floats = field(init=False)
     output_price: Floats = field(init=False)
+    cached_price: Floats = field(init=False)
     context_window: Floats = field(init=False)
     smallest_window: float = field(init=False)
     capabilities: NDArray[np.int64] = field(init=False)
@@ -55,6 +56,7 @@ class CandidateTable:
         put(self, "index", {c.name: i for i, c in enumerate(rows)})
         put(self, "input_price", _column([c.usd_per_input_token for c in rows]))
         put(self, "output_price", _column([c.usd_per_output_token for c in rows]))
+        put(self, "cached_price", _column([c.usd_per_cached_token for c in rows]))
         put(self, "context_window", _column([c.context_window for c in rows], missing=np.inf))
         put(self, "smallest_window", min((float(c.context_window or np.inf) for c in rows), default=np.inf))
         masks = [_EVERYTHING if c.capabilities is None else bits(c.capabilities) for c in rows]

@@ -4,7 +4,7 @@ import random
 import time
 from typing import Any
 
-from routeiq.core.decision import CandidateReport, Decision, InnerCall, Reason
+from routeiq.core.decision import Affinity, CandidateReport, Decision, Hold, InnerCall, Reason
 from routeiq.core.outcome import Feedback, Outcome, Status, Usage
 from routeiq.core.request import Caller, RouteRequest, Surface
 
@@ -68,6 +68,8 @@ def a_decision(number: int = 1, candidates: int = 3, **changes: Any) -> Decision
             "snapshot": "s7",
             "experiment": "exp",
             "arm": "b",
+            "unit": "0f3a-00c0ffee00c0ffee",
+            "affinity": Affinity("model-0", Hold.KEPT, "model-1", 0.02, 0.05, 0.001, 4_000),
             "duration_ms": 0.21,
             **changes,
         }

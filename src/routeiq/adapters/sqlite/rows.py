@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from routeiq.core.decision import CandidateReport, Decision, InnerCall, Reason
+from routeiq.core.decision import Affinity, CandidateReport, Decision, Hold, InnerCall, Reason
 from routeiq.core.outcome import Feedback, Outcome, Status, Usage
 from routeiq.core.ports import Vector
 from routeiq.core.remembered import PromptRecord
@@ -26,7 +26,7 @@ Row: TypeAlias = tuple[Any, ...]
 DECISION_COLUMNS: Final = (
     "id, request_id, at, alias, surface, strategy, choice, ranking, propensity, reason, score, degraded, artifact, "
     "embedder, snapshot, experiment, arm, duration_ms, candidates, caller_key, caller_team, caller_user, caller_tags, "
-    "caller_admin, prompt_tokens, prompt_digest, embedding, prompt, calls"
+    "caller_admin, prompt_tokens, prompt_digest, embedding, prompt, calls, unit, affinity"
 )
 OUTCOME_COLUMNS: Final = (
     "decision_id, request_id, at, model, status, input_tokens, output_tokens, cost_usd, latency_s, ttft_s, retries, "
@@ -88,6 +88,8 @@ class RowWriter:
             None if queued.embedding is None else np.asarray(queued.embedding, dtype=np.float16).tobytes(),
             _text(request.text) if self.store_prompts else None,
             _calls(decision.calls),
+            _text_or_none(decision.unit),
+            _affinity(decision.affinity),
         )
 
     def digest(self, text: str) -> str | None:
@@ -152,6 +154,8 @@ def read_decision(row: sqlite3.Row) -> tuple[Decision, Caller, PromptRecord]:
         arm=row["arm"],
         duration_ms=row["duration_ms"],
         calls=tuple(InnerCall(**call) for call in json.loads(row["calls"] or "[]")),
+        unit=row["unit"],
+        affinity=_read_affinity(row["affinity"]),
     )
     caller = Caller(
         key_hash=row["caller_key"],
@@ -210,6 +214,19 @@ def _calls(calls: Iterable[InnerCall]) -> str | None:
     """Return the calls of a compound model, without what is unknown; None where there were none."""
     told = [{name: value for name, value in asdict(call).items() if value is not None} for call in calls]
     return json.dumps(told, separators=(",", ":")) if told else None
+
+
+def _affinity(held: Affinity | None) -> str | None:
+    """Return what became of a conversation's model, None where there was none."""
+    if held is None:
+        return None
+    told = {name: _finite(value) if isinstance(value, float) else value for name, value in asdict(held).items()}
+    return json.dumps(told, separators=(",", ":"))
+
+
+def _read_affinity(text: str | None) -> Affinity | None:
+    found = json.loads(text) if text else None
+    return Affinity(**{**found, "hold": Hold(found["hold"])}) if found else None
 
 
 def _report(report: CandidateReport) -> Mapping[str, Any]:

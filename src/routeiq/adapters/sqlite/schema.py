@@ -73,6 +73,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     CREATE INDEX feedback_decision ON feedback (decision_id, at);
     """,
     "ALTER TABLE decisions ADD COLUMN calls TEXT",
+    "ALTER TABLE decisions ADD COLUMN unit TEXT; ALTER TABLE decisions ADD COLUMN affinity TEXT",
 )
 
 
