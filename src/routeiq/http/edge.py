@@ -20,7 +20,7 @@ from routeiq.http.headers import Arrival, arrive, depart
 from routeiq.http.lifespan import Lifespan, Step
 from routeiq.http.probes import Checks, Health, Metrics, Probes
 from routeiq.http.table import OPEN, is_ours
-from routeiq.http.traffic import CLOSING, Exchange, Traffic, draining, is_stream, stream_id
+from routeiq.http.traffic import CLOSING, Exchange, Traffic, draining, handing_over, is_stream, stream_id
 
 
 def _nothing() -> Mapping[str, str]:
@@ -117,7 +117,7 @@ class Edge:
                     headers.append(stream_id(scope["headers"], arrival.request_id))
                 if self._going and CLOSING not in headers:
                     headers.append(CLOSING)
-                message = {**message, "headers": headers}
+                message = {**message, "headers": [*headers, *exchange.hand_over]}
             exchange.note(message)
             await send(message)
 
@@ -135,7 +135,7 @@ class Edge:
     ) -> None:
         """Have a request served; returns early when it is cut, however the application takes that."""
         try:
-            app, inside = self._inside(scope)
+            app, inside = self._inside(scope, exchange)
             await app({**inside, "headers": arrival.headers}, receive, answer)
         except asyncio.CancelledError:
             if not exchange.cut:
@@ -161,7 +161,7 @@ class Edge:
         finally:
             CURRENT.reset(token)
 
-    def _inside(self, scope: Scope) -> tuple[ASGIApp, Scope]:
+    def _inside(self, scope: Scope, exchange: Exchange) -> tuple[ASGIApp, Scope]:
         """Return who answers a path, and the scope it gets: ours know nothing of a root path."""
         path, root = scope["path"], scope.get("root_path", "")
         if root and path.startswith(root):
@@ -170,6 +170,7 @@ class Edge:
             return self._probes, {**scope, "path": path, "root_path": ""}
         if self._refuses():
             self.traffic.refused += 1
+            exchange.hand_over = handing_over(scope["headers"])
             return draining(), scope
         if is_ours(path):
             return self._keyed, {**scope, "path": path, "root_path": ""}

@@ -28,6 +28,8 @@ _REPLACED_IN = frozenset({REQUEST_ID.encode(), CALL_ID.encode()}) | _TRACE
 _REPLACED_OUT = frozenset({REQUEST_ID.encode(), TRACE_ID.encode(), b"traceparent", b"b3"})
 _DECISION_ID = DECISION_ID.encode()
 _DEGRADED = DEGRADED.encode()
+_NGINX = b"x-accel-"
+"""Orders to nginx: a provider whose headers LiteLLM passes through must not give any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def depart(headers: Iterable[tuple[bytes, bytes]], arrival: Arrival, passage: Pa
         name = pair[0].lower()
         if name.startswith(_PREFIX):
             named[name] = pair[1]
-        elif name not in _REPLACED_OUT:
+        elif name not in _REPLACED_OUT and not name.startswith(_NGINX):
             kept.append(pair)
     if passage is not None:
         kept += _of_decision(passage, named)

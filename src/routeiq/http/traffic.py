@@ -24,6 +24,11 @@ RETRY_AFTER_S: Final = 5
 
 CLOSING: Final = (b"connection", b"close")
 
+HAND_OVER: Final = b"x-routeiq-drain-redirect"
+"""In a request: where nginx takes on what a draining gateway refuses, a named location (docs/operations/nginx.md)."""
+
+_LOCATION: Final = re.compile(rb"@[a-z_]{1,64}")
+
 _MESSAGE: Final = "the gateway is being stopped; send the request again"
 _EVENT_STREAM: Final = b"text/event-stream"
 _NAME: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -40,6 +45,7 @@ class Exchange:
     complete: bool = False
     stream: bool = False
     cut: bool = False
+    hand_over: tuple[tuple[bytes, bytes], ...] = ()
     _last: bytes = b""
 
     def note(self, message: Message) -> None:
@@ -102,6 +108,15 @@ class Traffic:
 def draining() -> ASGIApp:
     """Return the answer to a request that comes too late."""
     return refusal(503, REASON, _MESSAGE, {"retry-after": str(RETRY_AFTER_S), "connection": "close"})
+
+
+def handing_over(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the header that has nginx send a refused request to another replica, if nginx offered to.
+
+    Only for a request that was not let in: what was begun may have been charged for.
+    """
+    offered = (value for name, value in headers if name == HAND_OVER and _LOCATION.fullmatch(value))
+    return tuple((b"x-accel-redirect", value) for value in offered)[:1]
 
 
 def is_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
