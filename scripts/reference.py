@@ -24,6 +24,7 @@ from routeiq.config.settings import (
     EmbedderSettings,
     ExplorationSettings,
     ObjectiveSettings,
+    OnlineSettings,
     OutcomeLogSettings,
     RouteIQSettings,
 )
@@ -41,6 +42,7 @@ CONCERNS: tuple[tuple[str, type[Concern]], ...] = (
     ("aliases.NAME.exploration", ExplorationSettings),
     ("embedder", EmbedderSettings),
     ("outcome_log", OutcomeLogSettings),
+    ("online", OnlineSettings),
 )
 
 SETTINGS_INTRO = """\
@@ -145,7 +147,8 @@ def _type(annotation: Any) -> str:
         return f"list of {_type(get_args(kind)[0])}s"
     if get_origin(kind) is dict:
         return f"mapping of {' to '.join(_type(part) for part in get_args(kind))}"
-    named = {str: "name", float: "number", bool: "true or false", Path: "path", AnyHttpUrl: "URL", SecretStr: "secret"}
+    named = {str: "name", float: "number", int: "whole number", bool: "true or false", Path: "path", AnyHttpUrl: "URL"}
+    named |= {SecretStr: "secret"}
     return named.get(kind, "section")
 
 

@@ -15,9 +15,10 @@ from typing import Any
 
 from routeiq.core.decision import Decision, Reason
 from routeiq.core.errors import RouteIQError
-from routeiq.core.outcome import Outcome, Status
-from routeiq.core.ports import Clock, Embedder, OutcomeLog, Telemetry
+from routeiq.core.outcome import Feedback, Outcome, Status
+from routeiq.core.ports import Clock, Embedder, OutcomeLog, Remembered, Telemetry
 from routeiq.core.request import RouteRequest
+from routeiq.routing.learners import Learners
 from routeiq.routing.router import Router
 from routeiq.routing.snapshot import Snapshot, SnapshotHolder
 from routeiq.routing.stages import Features, View
@@ -75,6 +76,7 @@ class RequestFlow:
     deadline_s: float = 0.03
     embedding_slots: int = 4
     vitals: Vitals = field(default_factory=Vitals)
+    learners: Learners = field(default_factory=Learners)
     _passages: "OrderedDict[str, Passage]" = field(default_factory=OrderedDict)
     _ended: "OrderedDict[str, Passage]" = field(default_factory=OrderedDict)
     _turns: dict[str, int] = field(default_factory=dict)
@@ -283,6 +285,22 @@ class RequestFlow:
         self.release(passage, outcome.latency_s, ok=outcome.status is Status.SUCCESS)
         self.log.record_outcome(outcome)
         self.telemetry.ended(outcome)
+        self._learn(passage, outcome)
+
+    def _learn(self, passage: Passage, outcome: Outcome) -> None:
+        if passage.decision is None:
+            return
+        try:
+            self.learners.ended(passage.decision, passage.features, passage.request.caller, outcome)
+        except Exception as error:  # noqa: BLE001 - learning never costs a request
+            self.telemetry.failed("learn", error)
+
+    def judged(self, found: Remembered, feedback: Feedback) -> None:
+        """Learn from feedback that has been stored; `found` is what was known of the decision before. Never raises."""
+        try:
+            self.learners.judged(found, feedback)
+        except Exception as error:  # noqa: BLE001 - the feedback is kept, and a training will learn from it
+            self.telemetry.failed("learn", error)
 
     def dismiss(self, passage: Passage) -> None:
         """Forget a request that ended before anything was decided; nothing is recorded of it."""
@@ -302,6 +320,7 @@ class RequestFlow:
         """Make everything durable and stop."""
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
+        self.learners.close()
         await self.log.close()
 
 

@@ -30,6 +30,7 @@ from routeiq.core.ports import Clock, Embedder, Telemetry
 from routeiq.core.remembered import LogStatus
 from routeiq.core.request import Caller, RouteRequest, Surface
 from routeiq.flow import NAMED_STRATEGY, RequestFlow
+from routeiq.routing.learners import Learners
 from routeiq.routing.snapshot import Snapshot, SnapshotHolder
 from routeiq.routing.vitals import Vitals
 
@@ -103,6 +104,7 @@ class Gateway:
             "config": str(self.settings.path),
             "enabled": self.settings.enabled,
             "embedder": self.flow.embedder.id if self.flow.embedder else None,
+            "learned": self.flow.learners.status(),
             "outcome_log": {"healthy": log.healthy, "queued": log.queued, "dropped": log.dropped},
         }
 
@@ -151,17 +153,34 @@ def assemble(settings: Settings, candidates: Sequence[Candidate], lost_lines: Ca
     vitals = Vitals()
     metrics = _metrics(snapshot, candidates, log.status, vitals, lost_lines)
     spans, close_spans = _spans(settings, clock)
+    telemetry = CompositeTelemetry((metrics, spans, _lines(settings, clock)))
+    learners = _learners(settings, telemetry)
     flow = RequestFlow(
-        holder=SnapshotHolder(snapshot),
+        holder=SnapshotHolder(snapshot, learners.adopt),
         embedder=embedder,
         log=log,
-        telemetry=CompositeTelemetry((metrics, spans, _lines(settings, clock))),
+        telemetry=telemetry,
+        learners=learners,
         clock=clock,
         chance=random.Random(),  # noqa: S311 - exploration, not a secret
         deadline_s=settings.routeiq.embedder.deadline_ms / 1000.0,
         vitals=vitals,
     )
     return Gateway(settings, flow, log, metrics, (close_spans,))
+
+
+def _learners(settings: Settings, telemetry: Telemetry) -> Learners:
+    """Return what learns while serving, with its state in files."""
+    from routeiq.adapters.files.posteriors import FilePosteriorStore
+
+    online = settings.routeiq.online
+    return Learners(
+        store=FilePosteriorStore(settings.learned),
+        failed=telemetry.failed,
+        answered=online.answered_score,
+        save_updates=online.save_updates,
+        save_seconds=online.save_seconds,
+    )
 
 
 def _outcome_log(settings: Settings, clock: Clock) -> "SqliteOutcomeLog | MemoryOutcomeLog":

@@ -168,7 +168,7 @@ def _allow_list(settings: Settings, by_name: Mapping[str, Candidate]) -> tuple[F
 def _version(settings: Settings, routes: Mapping[str, Route], embedder: Embedder | None) -> str:
     """Return a short digest of what decisions depend on: settings, candidates, artifacts and embedder."""
     made_from: dict[str, Any] = {
-        "settings": settings.routeiq.model_dump(mode="json", exclude={"outcome_log", "decision_log"}),
+        "settings": settings.routeiq.model_dump(mode="json", exclude={"outcome_log", "decision_log", "online"}),
         "embedder": embedder.id if embedder is not None else None,
         "routes": {
             name: {

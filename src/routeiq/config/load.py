@@ -67,6 +67,13 @@ class Settings:
         path = alias.artifact or self.routeiq.artifact
         return None if path is None else (self.environment.models_path or self.path.parent).absolute() / path
 
+    def learned(self, alias: str) -> Path:
+        """Return the path beside which is kept what is learned from an alias's artifact."""
+        artifact = self.artifact(self.routeiq.aliases.get(alias, AliasSettings())) or Path(alias)
+        folder = self.routeiq.online.state_path
+        beside = artifact if folder is None else folder / artifact.name
+        return self.path.parent.absolute() / beside
+
     def where(self, *path: str | int) -> str:
         """Return file, line and key path of something in the section, for a message."""
         return self.document.where((SECTION, *path))

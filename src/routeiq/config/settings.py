@@ -112,6 +112,26 @@ class OutcomeLogSettings(Concern):
     )
 
 
+class OnlineSettings(Concern):
+    """How `thompson`, `linucb`, `elo` and `personalized` go on learning while they serve."""
+
+    answered_score: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="What an answer that nobody judged counts as; a failure then counts as 0. `null`: only feedback "
+        "is learned from.",
+    )
+    state_path: Path | None = Field(
+        default=None, description="Folder in which what was learned is kept. Default: beside the artifact."
+    )
+    save_seconds: float = Field(
+        default=5.0, gt=0, le=3600, allow_inf_nan=False, description="How much learning, in seconds, a crash may lose."
+    )
+    save_updates: int = Field(default=200, ge=1, description="How much learning, in judgements, a crash may lose.")
+
+
 class RouteIQSettings(Concern):
     """The section `routeiq_settings`."""
 
@@ -128,4 +148,5 @@ class RouteIQSettings(Concern):
             description="Team id to the candidates it may be routed to. A team that is not listed may use all.",
         )
     )
+    online: Annotated[OnlineSettings, BeforeValidator(_empty_if_none)] = OnlineSettings()
     decision_log: bool = Field(default=True, description="Whether each decision writes one JSON log line.")

@@ -90,6 +90,30 @@ class ArtifactStore(Protocol):
         ...
 
 
+class PosteriorStore(Protocol):
+    """Where what a process has learned since an artifact was trained is kept, for its next start."""
+
+    def load(self, alias: str, digest: str) -> Artifact | None:
+        """Return what was kept for the artifact with a digest, or None; `alias` is one that serves it.
+
+        What cannot be read is put aside, so that it is not lost and not in the way. Raises ArtifactError when nothing
+        can be kept.
+        """
+        ...
+
+    def save(self, digest: str, state: Artifact) -> None:
+        """Keep a state that takes the place of the former, all of it or none; raises ArtifactError."""
+        ...
+
+    def put_aside(self, digest: str) -> None:
+        """Move what is kept out of the way, because it cannot be used."""
+        ...
+
+    def close(self) -> None:
+        """Leave what was kept to the next process."""
+        ...
+
+
 class OutcomeLog(Protocol):
     """What was decided and what came of it, durably.
 
@@ -133,6 +157,11 @@ class Remembered(Protocol):
     @property
     def caller(self) -> Caller:
         """Whose request it was."""
+        ...
+
+    @property
+    def embedding(self) -> Vector | None:
+        """The prompt's vector, shape (dimensions,), None when there was none."""
         ...
 
     @property

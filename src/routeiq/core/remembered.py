@@ -38,6 +38,11 @@ class Record:
     feedback: tuple[Feedback, ...] = ()
 
     @property
+    def embedding(self) -> Vector | None:
+        """The prompt's vector, None when there was none."""
+        return self.prompt.embedding
+
+    @property
     def effective(self) -> tuple[Feedback, ...]:
         """The feedback that counts, see `effective`."""
         return effective(self.feedback)

@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -65,6 +65,7 @@ class Endpoints:
     translate: Translate
     health: Health
     status: Status
+    more: Mapping[Endpoint, Handler] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; whatever goes wrong becomes an error in OpenAI's form."""
@@ -89,19 +90,21 @@ class Endpoints:
         if caller is None:
             message = "no valid key; send one as `Authorization: Bearer ...`"
             return refusal(401, "unauthenticated", message, {"www-authenticate": "Bearer"})
-        found = {endpoint.method: (endpoint, parameter) for endpoint, parameter in at(path)}
+        handlers = self.handlers
+        found = {endpoint.method: (endpoint, parameter) for endpoint, parameter in at(path) if endpoint in handlers}
         if not found:
             return refusal(404, "unknown_path", "there is no such endpoint; /routeiq/status is one")
         if request.method not in found:
             allowed = ", ".join(sorted(found))
             return refusal(405, "method_not_allowed", f"this endpoint takes {allowed}", {"allow": allowed})
         endpoint, parameter = found[request.method]
-        return await self.handlers[endpoint](request, caller, parameter)
+        return await handlers[endpoint](request, caller, parameter)
 
     @property
     def handlers(self) -> Mapping[Endpoint, Handler]:
-        """What answers each endpoint of the table."""
+        """What answers each endpoint of the table that there is in this process."""
         return {
+            **self.more,
             DECISION: self._explain,
             ROUTE: self._preview,
             FEEDBACK: self._take_feedback,
@@ -156,6 +159,7 @@ class Endpoints:
             await asyncio.wait_for(self.log.add_feedback(feedback), ACKNOWLEDGE_S)
         except TimeoutError:
             raise StoreUnavailable("the feedback could not be stored in time; send it again") from None
+        self.flow.judged(found, feedback)
         return Json({"id": feedback.id, "decision_id": feedback.decision_id, "stored": True})
 
     async def _tell_status(self, request: Request, caller: Caller, _: str) -> Response:

@@ -1,8 +1,8 @@
 """Fits and updates the posteriors of strategies `thompson` and `linucb`: a Bayesian linear regression for each model.
 
-Owns the state that learns from one reward at a time, and its start from recorded outcomes. Prediction is
-`routing.scorers.bandit`; how the uncertainty is used is the picker's business. Sums of what was seen do not depend on
-the order in which it was seen: learning one by one gives the numbers of learning all at once.
+Owns the start from recorded outcomes, and artifacts of what was learned since. Prediction, and learning from one reward
+at a time, is `routing.scorers.bandit`; how the uncertainty is used is the picker's business. Sums of what was seen do
+not depend on the order in which it was seen: learning one by one gives the numbers of learning all at once.
 
 Sources: linear Thompson sampling (Agrawal and Goyal, arXiv 1209.3352), LinUCB with disjoint models (Li et al., arXiv
 1003.0146).
@@ -18,6 +18,8 @@ from routeiq.learn.fitting import ENOUGH_TO_TUNE, FOLDS, Lesson, most_cautious, 
 from routeiq.learn.geometry import Singles, fit_subspace
 from routeiq.learn.matrix import OutcomeMatrix
 from routeiq.routing import codec
+from routeiq.routing.online import Judgement
+from routeiq.routing.scorers.bandit import PosteriorLearner
 from routeiq.routing.stages import Features
 from routeiq.routing.table import Bools, Floats
 
@@ -31,24 +33,25 @@ STRENGTHS = (NOTHING, 300.0, 100.0, 30.0, 10.0)
 LEAST_NOISE = 1e-3
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class OnlineState:
     """What was learned so far, owned by whoever feeds it rewards; a scorer never sees it, only `snapshot()`.
 
-    `precision` (m, k, k) and `moment` (m, k) are the sums of a linear regression on k = 1 + d numbers of a prompt, in
-    units of the noise; `seen` (m,) counts rewards. Not safe for several threads at once.
+    The gateway keeps a `routing.scorers.bandit.PosteriorLearner` of its own; this one makes artifacts. Not safe for
+    several threads at once.
     """
 
-    artifact: Artifact
-    precision: Floats
-    moment: Floats
-    seen: Floats
+    learner: PosteriorLearner
 
     @classmethod
     def of(cls, artifact: Artifact) -> "OnlineState":
         """Return a state that goes on from an artifact, which stays as it is."""
-        arrays = artifact.arrays
-        return cls(artifact, *(np.array(arrays[name], dtype=np.float64) for name in ("precision", "moment", "seen")))
+        return cls(PosteriorLearner.of(artifact))
+
+    @property
+    def precision(self) -> Floats:
+        """The sums (m, k, k) of a linear regression on k = 1 + d numbers of a prompt, in units of the noise."""
+        return self.learner.total(slice(None))["precision"]
 
     def learn_one(self, features: Features, model: str, reward: float) -> bool:
         """Learn from one reward (0..1) of a candidate; return False, and learn nothing, where that is not possible.
@@ -56,25 +59,13 @@ class OnlineState:
         That is so for a model the artifact does not know, for a reward that is no number from 0 to 1, and for a prompt
         without a usable embedding of the artifact's embedder.
         """
-        manifest, arrays = self.artifact.manifest, self.artifact.arrays
-        vector = features.embedding
-        if model not in manifest.candidates or not 0.0 <= reward <= 1.0 or features.embedder != manifest.embedder:
-            return False
-        if vector is None or vector.shape != (manifest.dimensions,) or not 0.0 < float(vector.dot(vector)) < np.inf:
-            return False
-        j = manifest.candidates.index(model)
-        seen = np.concatenate([[1.0], arrays["basis"] @ vector + arrays["basis_offset"]])
-        self.precision[j] += np.outer(seen, seen)
-        self.moment[j] += seen * (reward - np.nan_to_num(arrays["prior_score"][j]))
-        self.seen[j] += 1.0
-        return True
+        return self.learner.learn_one(Judgement(features, model, reward))
 
     def snapshot(self) -> Artifact:
         """Return a sealed artifact of what is known now, whose parent is the one it started from."""
-        learned = {"precision": self.precision.copy(), "moment": self.moment.copy(), "seen": self.seen.copy()}
-        former = self.artifact.manifest
-        manifest = replace(former, version="", sha256="", parent=former.version, signature=None)
-        return codec.seal(Artifact(manifest, {**self.artifact.arrays, **learned}))
+        artifact = self.learner.artifact
+        manifest = replace(artifact.manifest, version="", sha256="", parent=artifact.manifest.version, signature=None)
+        return codec.seal(Artifact(manifest, {**artifact.arrays, **self.learner.total(slice(None))}))
 
 
 def fit(

@@ -14,11 +14,8 @@ import numpy as np
 from routeiq.core.artifact import Artifact
 from routeiq.core.errors import DataError, nearest
 from routeiq.routing import codec
-from routeiq.routing.scorers.personalized import BASE, STRATEGY, group
+from routeiq.routing.scorers.personalized import BASE, MASS, STRATEGY, group
 from routeiq.routing.table import Floats
-
-MASS = 20.0
-"""Ratings of one model by one group that weigh as much as the expectation that the group is like everybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +55,9 @@ def fit(base: Artifact, ratings: Sequence[Rating], *, mass: float = MASS, create
             told = teams.offset(group("team", rating.team), models[rating.model]) if rating.team is not None else 0.0
             users.add(group("user", rating.user), models[rating.model], rating.score - rating.expected - told)
     names = sorted({*teams.total, *users.total})
-    offsets = np.array([(teams.all(n) if n in teams.total else users.all(n)) for n in names]).reshape(-1, len(models))
+    owners = [(name, teams if name in teams.total else users) for name in names]
+    offsets = np.array([owner.all(name) for name, owner in owners]).reshape(-1, len(models))
+    counts = np.array([owner.count[name] for name, owner in owners]).reshape(-1, len(models))
     said = {
         "base": {"strategy": base.manifest.strategy, "version": base.manifest.version},
         "base_training": dict(base.manifest.training),
@@ -68,7 +67,7 @@ def fit(base: Artifact, ratings: Sequence[Rating], *, mass: float = MASS, create
     }
     manifest = replace(base.manifest, strategy=STRATEGY, version="", sha256="", created=created,
                        parent=base.manifest.version, signature=None, metrics={}, training=said)  # fmt: skip
-    arrays = {"offsets": offsets, **{BASE + name: values for name, values in base.arrays.items()}}
+    arrays = {"offsets": offsets, "counts": counts, **{BASE + name: values for name, values in base.arrays.items()}}
     return codec.seal(Artifact(manifest, arrays))
 
 
@@ -78,14 +77,14 @@ class _Groups:
     def __init__(self, models: int, mass: float) -> None:
         self._models, self._mass = models, mass
         self.total: dict[str, Floats] = {}
-        self._count: dict[str, Floats] = {}
+        self.count: dict[str, Floats] = {}
 
     def add(self, name: str, model: int, difference: float) -> None:
         self.total.setdefault(name, np.zeros(self._models))[model] += difference
-        self._count.setdefault(name, np.zeros(self._models))[model] += 1.0
+        self.count.setdefault(name, np.zeros(self._models))[model] += 1.0
 
     def all(self, name: str) -> Floats:
-        return np.asarray(self.total[name] / (self._count[name] + self._mass))
+        return np.asarray(self.total[name] / (self.count[name] + self._mass))
 
     def offset(self, name: str, model: int) -> float:
         return float(self.all(name)[model])

@@ -1,6 +1,6 @@
 """An immutable picture of everything a decision depends on, and the one place where it is exchanged."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from routeiq.routing.profile import Profile
@@ -29,10 +29,14 @@ class Snapshot:
 
 
 class SnapshotHolder:
-    """Holds the snapshot that new requests start with; a request keeps the one it started with to its end."""
+    """Holds the snapshot that new requests start with; a request keeps the one it started with to its end.
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._current = snapshot
+    `adopt` makes a compiled snapshot ready to be served, for example by joining it with what was learned meanwhile.
+    """
+
+    def __init__(self, snapshot: Snapshot, adopt: Callable[[Snapshot], Snapshot] = lambda snapshot: snapshot) -> None:
+        self._adopt = adopt
+        self._current = adopt(snapshot)
 
     @property
     def current(self) -> Snapshot:
@@ -41,5 +45,5 @@ class SnapshotHolder:
 
     def swap(self, snapshot: Snapshot) -> Snapshot:
         """Put a new snapshot in force and return the former one; one reference assignment, so readers need no lock."""
-        former, self._current = self._current, snapshot
+        former, self._current = self._current, self._adopt(snapshot)
         return former

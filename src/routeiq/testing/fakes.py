@@ -40,6 +40,7 @@ class Kept:
     caller: Caller
     outcome: Outcome | None
     feedback: tuple[Feedback, ...]
+    embedding: Vector | None = None
 
 
 @dataclass(slots=True)
@@ -67,11 +68,11 @@ class RecordingLog:
 
     async def find(self, decision_id: str) -> Kept | None:
         """Return what was kept of a decision."""
-        for request, decision, _ in self.decisions:
+        for request, decision, embedding in self.decisions:
             if decision.id == decision_id:
                 outcome = next((o for o in self.outcomes if o.decision_id == decision_id), None)
                 said = tuple(f for f in self.feedback if f.decision_id == decision_id)
-                return Kept(decision, request.caller, outcome, said)
+                return Kept(decision, request.caller, outcome, said, embedding)
         return None
 
     async def flush(self) -> None:
