@@ -4,7 +4,8 @@ Owns the flags of a worker; the lifespan and a drain set them. What a check or a
 part it comes from.
 """
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from starlette.responses import Response
@@ -12,13 +13,22 @@ from starlette.types import Receive, Scope, Send
 
 from routeiq.core.ports import Telemetry
 from routeiq.http.answers import Json, refusal
-from routeiq.http.table import LIVE, READY, STARTUP
+from routeiq.http.table import CONFIG_SYNC, LIVE, READY, STARTUP
 
 Checks = Callable[[], Mapping[str, str]]
 """Part by part, "ok" or the reason word of what is wrong. Advice: a failing log does not make a worker unready."""
 
-Metrics = Callable[[], tuple[bytes, str]]
-"""The exposition and its content type."""
+Metrics = Callable[[], tuple[bytes, str] | Awaitable[tuple[bytes, str]]]
+"""The exposition and its content type, at once or when others were asked."""
+
+
+Sync = Callable[[], Mapping[str, object]]
+"""Which configuration serves; see `http.config_sync`."""
+
+
+def fixed() -> Mapping[str, object]:
+    """Return what a process says that reads its configuration once."""
+    return {"state": "fixed"}
 
 
 @dataclass(slots=True)
@@ -50,12 +60,14 @@ class Probes:
 
     health: Health
     metrics: Metrics
+    sync: Sync = fixed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        await self._respond(scope["method"], scope["path"])(scope, receive, send)
+        response = await self._respond(scope["method"], scope["path"])
+        await response(scope, receive, send)
 
-    def _respond(self, method: str, path: str) -> Response:
+    async def _respond(self, method: str, path: str) -> Response:
         if method not in ("GET", "HEAD"):
             return refusal(405, "method_not_allowed", "this endpoint takes GET, HEAD", {"allow": "GET, HEAD"})
         if path in LIVE:
@@ -66,11 +78,14 @@ class Probes:
         if path in STARTUP:
             started = self.health.started
             return Json({"status": "started" if started else "starting"}, 200 if started else 503)
-        return self._exposition()
+        if path in CONFIG_SYNC:
+            return Json(dict(self.sync()))
+        return await self._exposition()
 
-    def _exposition(self) -> Response:
+    async def _exposition(self) -> Response:
         try:
-            text, content_type = self.metrics()
+            found = self.metrics()
+            text, content_type = await found if inspect.isawaitable(found) else found
         except Exception as error:  # noqa: BLE001 - a broken metric must not look like a broken gateway
             self.health.telemetry.failed("metrics", error)
             return refusal(503, "metrics_unavailable", "the metrics could not be collected; the log has the cause")
