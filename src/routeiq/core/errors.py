@@ -22,6 +22,12 @@ log field. What a person needs to know (file, key, row, what was found, what was
     ├── UnknownDecision             unknown_decision      404
     ├── StoreUnavailable            store_unavailable     a durable write could not be acknowledged; 503
     ├── StateUnavailable            state_unavailable     what the replicas share cannot be reached; 503 for writes
+    ├── Overloaded                  overloaded            not let in; 503
+    │   ├── QueueFull               queue_full            as many wait as may
+    │   ├── DeadlineTooNear         deadline              its turn would come too late
+    │   ├── AnswersTooSlow          latency               answers take longer than the operator wants
+    │   └── ShareExceeded           team_limit            a team has its share already; 429
+    │       └── KeyShareExceeded    key_limit             a key has its share already
     └── EmbedderTimeout             embedder_timeout      features are absent; the decision goes on without them
 """
 
@@ -155,6 +161,48 @@ class StateUnavailable(RouteIQError):
 
     reason = "state_unavailable"
     status = 503
+
+
+class Overloaded(RouteIQError):
+    """A request that was not let in; `retry_after_s` is when it is worth another try."""
+
+    reason = "overloaded"
+    status = 503
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class QueueFull(Overloaded):
+    """As many requests wait for this worker as may."""
+
+    reason = "queue_full"
+
+
+class DeadlineTooNear(Overloaded):
+    """The request's turn would come after its time to wait is over, or did not come in that time."""
+
+    reason = "deadline"
+
+
+class AnswersTooSlow(Overloaded):
+    """Answers take longer than the operator wants, so fewer requests are let in."""
+
+    reason = "latency"
+
+
+class ShareExceeded(Overloaded):
+    """The team, or the key without a team, has as many requests under way and waiting as its share allows."""
+
+    reason = "team_limit"
+    status = 429
+
+
+class KeyShareExceeded(ShareExceeded):
+    """The key has as many requests under way as its own share allows."""
+
+    reason = "key_limit"
 
 
 class EmbedderTimeout(RouteIQError):

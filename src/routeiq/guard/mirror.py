@@ -193,7 +193,9 @@ class Mirror:
     async def _run(self) -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._flush_s if self._reachable else self._poll_s)
+                # Not `wait_for`: before Python 3.12 it loses a cancellation that comes together with the wake-up.
+                async with asyncio.timeout(self._flush_s if self._reachable else self._poll_s):
+                    await self._wake.wait()
             self._wake.clear()
             await self.sync()
 
