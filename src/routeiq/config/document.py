@@ -18,11 +18,15 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`data` is the merged mapping; `marks` gives file and 1-based line of every key and list item."""
+    """`data` is the merged mapping; `marks` gives file and 1-based line of every key and list item.
+
+    `files` are all that was read for it, the configuration first.
+    """
 
     path: Path
     data: Mapping[str, Any]
     marks: Mapping[KeyPath, tuple[Path, int]]
+    files: tuple[Path, ...] = ()
 
     def where(self, path: KeyPath) -> str:
         """Return `file:line: key.path` for an error message; the line is that of the nearest key that was written."""
@@ -51,13 +55,13 @@ def read_document(path: Path, strict: str) -> Document:
     root = path.absolute()
     data, marks = _read(root, strict)
     pending = _includes(root, data)
-    loaded = {root}
+    loaded = [root]
     while pending:
         entry, declared_in = pending.pop(0)
         file = _locate(entry, declared_in, root)
         if file in loaded:
             continue
-        loaded.add(file)
+        loaded.append(file)
         included, included_marks = _read(file, strict)
         pending += _includes(file, included)
         for key, value in included.items():
@@ -66,7 +70,7 @@ def read_document(path: Path, strict: str) -> Document:
             offset = _merge(data, key, value)
             _merge_marks(marks, included_marks, key, offset)
     data.pop("include", None)
-    return Document(root, data, marks)
+    return Document(root, data, marks, tuple(loaded))
 
 
 def _merge(data: dict[str, Any], key: str, value: Any) -> int | None:

@@ -73,6 +73,42 @@ class Environment(BaseSettings):
         validation_alias="OTEL_SERVICE_NAME",
         description="The `service.name` of spans and log lines.",
     )
+    workers: str | None = Field(
+        default=None,
+        validation_alias="ROUTEIQ_WORKERS",
+        pattern=r"^(auto|\d{1,3})$",
+        description="How many workers `routeiq serve` runs when no `--workers` is given: a number, or `auto` for what "
+        "`routeiq workers` recommends. Default: 1.",
+    )
+    drain_timeout_s: float = Field(
+        default=30.0,
+        ge=0,
+        le=86_400,
+        allow_inf_nan=False,
+        validation_alias="ROUTEIQ_DRAIN_TIMEOUT_SECONDS",
+        description="Seconds from the signal to stop until what still runs is ended with an error.",
+    )
+    lame_duck_s: float = Field(
+        default=5.0,
+        ge=0,
+        le=3_600,
+        allow_inf_nan=False,
+        validation_alias="ROUTEIQ_LAME_DUCK_SECONDS",
+        description="Seconds after SIGTERM for which requests are still taken while readiness says 503.",
+    )
+
+    hot_reload: bool = Field(
+        default=True,
+        validation_alias="ROUTEIQ_HOT_RELOAD",
+        description="Whether a changed configuration or artifact takes effect while `routeiq serve` runs.",
+    )
+    reload_interval: float = Field(
+        default=5.0,
+        gt=0,
+        le=3600,
+        validation_alias="ROUTEIQ_RELOAD_INTERVAL",
+        description="Seconds between two looks at the files of the configuration.",
+    )
 
     @field_validator("models_path")
     @classmethod

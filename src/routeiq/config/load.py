@@ -74,6 +74,13 @@ class Settings:
         beside = artifact if folder is None else folder / artifact.name
         return self.path.parent.absolute() / beside
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Everything that was read for these settings: configuration, what it includes, artifacts with manifests."""
+        artifacts = {self.artifact(alias) for alias in self.routeiq.aliases.values()}
+        parts = [path.with_suffix(end) for path in sorted(filter(None, artifacts)) for end in (".npz", ".json")]
+        return (*self.document.files, *parts)
+
     def where(self, *path: str | int) -> str:
         """Return file, line and key path of something in the section, for a message."""
         return self.document.where((SECTION, *path))

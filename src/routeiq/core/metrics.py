@@ -108,6 +108,9 @@ LOG_HEALTHY: Final = Metric(
 LINES_DROPPED: Final = Metric(
     "routeiq.log.lines.dropped", Kind.COUNTER, (), "Log lines that could not be written in time.", read=True
 )
+RELOADS: Final = Metric(
+    "routeiq.config.reloads", Kind.COUNTER, ("result",), "Changed configurations, by whether they were taken up."
+)
 BUILD: Final = Metric("routeiq.build.info", Kind.GAUGE, ("version",), "1, labelled with the version that runs.")
 
 CATALOGUE: Final = (
@@ -125,6 +128,7 @@ CATALOGUE: Final = (
     LOG_DROPPED,
     LOG_HEALTHY,
     LINES_DROPPED,
+    RELOADS,
     BUILD,
 )
 """Every metric there is."""
@@ -165,6 +169,10 @@ class MeteredTelemetry:
         self._strategies: Mapping[str, str] = {name: name for name in strategies}
         self._models: Mapping[str, str] = {name: name for name in models}
         self._experiments: Mapping[str, str] = {name: name for name in experiments}
+
+    def configured(self, result: str) -> None:
+        """Count a changed configuration; `result` is `ok` or `rejected`."""
+        self._instruments.count(RELOADS, (result,))
 
     def decided(self, request: RouteRequest, decision: Decision, parent: Any) -> None:
         """Count a decision."""

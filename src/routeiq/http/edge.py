@@ -15,11 +15,11 @@ from routeiq.core.trace import CURRENT
 from routeiq.flow import RequestFlow
 from routeiq.guard.drain import Drain, Phase
 from routeiq.http.answers import refusal
-from routeiq.http.endpoints import Endpoints, Status, Translate
+from routeiq.http.endpoints import Endpoints, Handler, Status, Translate
 from routeiq.http.headers import Arrival, arrive, depart
 from routeiq.http.lifespan import Lifespan, Step
-from routeiq.http.probes import Checks, Health, Metrics, Probes
-from routeiq.http.table import OPEN, is_ours
+from routeiq.http.probes import Checks, Health, Metrics, Probes, Sync, fixed
+from routeiq.http.table import OPEN, Endpoint, is_ours
 from routeiq.http.traffic import CLOSING, Exchange, Traffic, draining, handing_over, is_stream, stream_id
 
 
@@ -34,6 +34,7 @@ class Edge:
     `on_shutdown` after it has stopped or failed to; it closes the log and telemetry. `status` adds to /routeiq/status,
     `checks` to readiness. `sample_ratio` is the share of traces begun here that are sampled. `drain` says when work is
     refused; without one it never is. `traffic` knows what is under way.
+    `sync` tells of the configuration, `more` are the endpoints of other parts, by their entry in the table.
     """
 
     def __init__(
@@ -51,6 +52,8 @@ class Edge:
         checks: Checks = _nothing,
         sample_ratio: float = 1.0,
         drain: Drain | None = None,
+        sync: Sync = fixed,
+        more: Mapping[Endpoint, Handler] | None = None,
     ) -> None:
         self.traffic = Traffic()
         self.retiring = False
@@ -60,8 +63,8 @@ class Edge:
         self._flow = flow
         self._sample_ratio = sample_ratio
         self._lifespan = Lifespan(inner, self.health, log, flow.telemetry, on_startup, on_shutdown)
-        self._keyed = Endpoints(flow, log, auth, translate, self.health, status)
-        self._probes = Probes(self.health, metrics)
+        self._keyed = Endpoints(flow, log, auth, translate, self.health, status, more or {})
+        self._probes = Probes(self.health, metrics, sync)
         self._open_paths = frozenset(endpoint.path for endpoint in OPEN)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

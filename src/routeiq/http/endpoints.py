@@ -28,7 +28,7 @@ from routeiq.core.outcome import Feedback
 from routeiq.core.ports import Authenticator, OutcomeLog, Remembered
 from routeiq.core.request import Caller, RouteRequest
 from routeiq.flow import RequestFlow
-from routeiq.http.answers import Json, decision_form, failure, refusal, remembered_form
+from routeiq.http.answers import Json, compound_form, failure, preview_form, refusal, remembered_form
 from routeiq.http.bodies import ID_PATTERN, ComparisonBody, check_prompt, feedback_body, read_object, shown
 from routeiq.http.probes import Health
 from routeiq.http.table import DECISION, FEEDBACK, ROUTE, STATUS, Endpoint, at
@@ -119,21 +119,24 @@ class Endpoints:
         check_prompt(body)
         wanted = self.translate(body, request.headers, caller)
         barred = await self._barred(wanted, caller)
-        return Json({**decision_form(await self.flow.preview(wanted, barred)), "dry_run": True})
+        compound = self.flow.holder.current.compounds.get(wanted.alias)
+        return Json(preview_form(await self.flow.preview(wanted, barred), compound))
 
     async def _barred(self, wanted: RouteRequest, caller: Caller) -> dict[str, str]:
         """Return the candidates the caller could not call by name; raises UnknownModel when nothing is left.
 
         A model that the caller may not call and one that does not exist get the same answer.
         """
-        routes = self.flow.holder.current.routes
-        route = routes.get(wanted.alias)
+        snapshot = self.flow.holder.current
+        routes, route = snapshot.routes, snapshot.route(wanted.alias)
+        compound = snapshot.compounds.get(wanted.alias)
         known = {name for r in routes.values() for name in r.table.names}
         exists = route is not None or wanted.alias in known
-        if exists and await self.auth.permitted(caller, wanted.alias):
+        if exists and (compound is not None or await self.auth.permitted(caller, wanted.alias)):
             names = route.table.names if route is not None else ()
+            answering = names if compound is None else compound.candidates
             barred = {name: NOT_PERMITTED for name in names if not await self.auth.permitted(caller, name)}
-            if route is None or len(barred) < len(names):
+            if route is None or any(name not in barred for name in answering):
                 return barred
         open_to_caller = [alias for alias in routes if await self.auth.permitted(caller, alias)]
         raise UnknownModel(
@@ -179,6 +182,7 @@ class Endpoints:
             "checks": self.health.checked(),
             "snapshot": snapshot.version,
             "aliases": aliases,
+            "compounds": {name: compound_form(compound) for name, compound in snapshot.compounds.items()},
         }
         return Json({**form, **self.status()})
 

@@ -26,20 +26,23 @@ LIVE = ("/_health/live", "/_health/liveliness", "/health/liveliness", "/health/l
 READY = ("/_health/ready", "/health/readiness")
 STARTUP = ("/_health/startup",)
 METRICS = ("/metrics",)
+CONFIG_SYNC = ("/_health/config-sync", "/health/config-sync", "/config/sync/status")
 
 OPEN: tuple[Endpoint, ...] = (
     *(Endpoint("GET", path, "the process answers", keyed=False) for path in LIVE),
     *(Endpoint("GET", path, "the worker takes requests, with its checks", keyed=False) for path in READY),
     *(Endpoint("GET", path, "start and warm-up are done", keyed=False) for path in STARTUP),
     *(Endpoint("GET", path, "metrics in Prometheus text form", keyed=False) for path in METRICS),
+    *(Endpoint("GET", path, "which configuration serves, and since when", keyed=False) for path in CONFIG_SYNC),
 )
 
 DECISION = Endpoint("GET", "/routeiq/decisions/{id}", "one decision explained, with its outcome and feedback")
 ROUTE = Endpoint("POST", "/routeiq/route", "what would be decided for a prompt; calls no model")
 FEEDBACK = Endpoint("POST", "/routeiq/feedback", "a score or a comparison for an answer, by decision id")
 STATUS = Endpoint("GET", "/routeiq/status", "version, snapshot, aliases and the state of this worker's parts")
+RELOAD = Endpoint("POST", "/routeiq/reload", "looks for a changed configuration now; admins only")
 
-KEYED: tuple[Endpoint, ...] = (DECISION, ROUTE, FEEDBACK, STATUS)
+KEYED: tuple[Endpoint, ...] = (DECISION, ROUTE, FEEDBACK, STATUS, RELOAD)
 ENDPOINTS: tuple[Endpoint, ...] = OPEN + KEYED
 
 

@@ -34,6 +34,8 @@ def test_variables_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "LITELLM_MASTER_KEY": "sk-master",
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
         "OTEL_SERVICE_NAME": "gateway-eu",
+        "ROUTEIQ_HOT_RELOAD": "false",
+        "ROUTEIQ_RELOAD_INTERVAL": "2.5",
     }
     assert set(values) == set(known_names())
     for name, value in values.items():
@@ -46,6 +48,7 @@ def test_variables_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert environment.master_key.get_secret_value() == "sk-master"
     assert str(environment.otlp_endpoint) == "http://collector:4318/"
     assert environment.service_name == "gateway-eu"
+    assert (environment.hot_reload, environment.reload_interval) == (False, 2.5)
 
 
 @pytest.mark.parametrize("name", known_names())

@@ -7,7 +7,7 @@ import pytest
 
 from routeiq.core.errors import StoreUnavailable
 from routeiq.core.request import Caller
-from routeiq.http.table import KEYED
+from routeiq.http.table import KEYED, RELOAD
 from routeiq.testing.fakes import FixedKeys, RecordingLog
 from tests.unit.http.scene import ADMIN, ALICE, BOB, NOBODY, keys, scene
 from tests.unit.routing.scene import snapshot
@@ -35,8 +35,13 @@ async def test_every_keyed_endpoint_needs_a_key(endpoint: object, key: str | Non
 
 
 def test_every_keyed_endpoint_has_a_handler() -> None:
-    """The table and the handlers name the same endpoints."""
-    assert set(scene().edge._keyed.handlers) == set(KEYED)
+    """The table and the handlers name the same endpoints, but for those of parts that this edge does not have."""
+    assert set(scene().edge._keyed.handlers) == set(KEYED) - {RELOAD}
+
+
+async def test_an_endpoint_of_an_absent_part_does_not_exist() -> None:
+    """Where nothing reloads, reloading is an unknown path."""
+    assert code(await scene().ask("POST", "/routeiq/reload")) == (404, "unknown_path")
 
 
 async def test_keys_that_cannot_be_checked_open_nothing() -> None:

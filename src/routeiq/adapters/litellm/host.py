@@ -11,6 +11,7 @@ import re
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -129,6 +130,96 @@ class RouterCandidates:
         """Return one candidate per model group of the router, none before there is one."""
         router = live_router()
         return translate.candidates(router.model_list) if router is not None else ()
+
+
+class LiveModels:
+    """The models of the running proxy, changed by difference on its own router; implements `config.reload.Models`.
+
+    Loading LiteLLM's configuration a second time would leave the former router and every callback behind. Models that
+    live in LiteLLM's database are its own business and left alone.
+    """
+
+    def admit(self, litellm: Mapping[str, Any]) -> frozenset[str]:
+        """Add the models that are new or changed, and apply router settings; return the ids that are gone.
+
+        Raises ConfigError when LiteLLM refuses one; then what was added is taken out again.
+        """
+        router = live_router()
+        if router is None:
+            return frozenset()
+        wanted = _deployments(litellm.get("model_list") or ())
+        present = {str(d["model_info"]["id"]) for d in router.model_list if not d["model_info"].get("db_model")}
+        undo: list[Callable[[], Any]] = []
+        try:
+            for number, deployment in wanted.items():
+                former = router.get_deployment(model_id=number)
+                router.upsert_deployment(deployment)
+                if former is None:
+                    undo.append(partial(router.delete_deployment, id=number))
+                else:
+                    undo.append(partial(router.upsert_deployment, former))
+                if not router.has_model_id(number):
+                    raise ConfigError(f"LiteLLM does not take up the model {deployment.model_name!r}")
+            self._apply(router, litellm.get("router_settings") or {})
+        except Exception as error:
+            for step in reversed(undo):
+                step()
+            if isinstance(error, ConfigError):
+                raise
+            raise ConfigError(f"LiteLLM refuses the configuration ({type(error).__name__})") from error
+        return frozenset(present - wanted.keys())
+
+    def dismiss(self, ids: Iterable[str]) -> None:
+        """Take deployments out of the router; calls under way on them go on to their end."""
+        router = live_router()
+        if router is None:
+            return
+        for number in ids:
+            router.delete_deployment(id=number)
+        # LiteLLM keeps a list of its own beside the router's, and sets it the same way when its database changes.
+        vars(sys.modules[_PROXY])["llm_model_list"] = router.get_model_list()
+
+    @staticmethod
+    def needs_restart(former: Mapping[str, Any], present: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the key paths whose change this LiteLLM takes up only when it starts."""
+        changed = [key for key in sorted({*former, *present}) if former.get(key) != present.get(key)]
+        found = [key for key in changed if key not in ("model_list", "router_settings")]
+        before, now = former.get("router_settings") or {}, present.get("router_settings") or {}
+        other = sorted(key for key in {*before, *now} - _runtime_settings() if before.get(key) != now.get(key))
+        return (*found, *(f"router_settings.{key}" for key in other))
+
+    @staticmethod
+    def _apply(router: Any, settings: Mapping[str, Any]) -> None:
+        live = {key: value for key, value in settings.items() if key in _runtime_settings()}
+        if live:
+            router.update_settings(**live)
+
+
+def _runtime_settings() -> frozenset[str]:
+    from litellm.constants import RUNTIME_UPDATABLE_ROUTER_SETTINGS
+
+    return frozenset(RUNTIME_UPDATABLE_ROUTER_SETTINGS)
+
+
+def _deployments(model_list: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return LiteLLM's deployments by the ids that its router gives them when it reads the same list at its start."""
+    import litellm
+    from litellm.types.router import Deployment
+
+    found: dict[str, Any] = {}
+    for entry in model_list:
+        name, info = entry["model_name"], dict(entry.get("model_info") or {})
+        params = {k: _resolved(litellm.get_secret, k, v) for k, v in (entry.get("litellm_params") or {}).items()}
+        number = str(info.get("id") or litellm.Router.generate_model_id(name, params))
+        found[number] = Deployment(model_name=name, litellm_params=params, model_info={**info, "id": number})
+    return found
+
+
+def _resolved(secret: Callable[[str], Any], key: str, value: Any) -> Any:
+    """Return a parameter as LiteLLM's router resolves it; names ending in `_ref` point to a secret for later."""
+    if isinstance(value, str) and value.startswith("os.environ/") and not key.endswith("_ref"):
+        return secret(value)
+    return value
 
 
 async def refused_by_tags(model: str, deployments: Sequence[Any], request: Mapping[str, Any]) -> frozenset[str]:

@@ -1,0 +1,203 @@
+"""A changed configuration takes effect while requests are served, or changes nothing and says why.
+
+Owns the order: look, read, compile, rehearse, tell LiteLLM of new models, swap, tell LiteLLM of models that are gone,
+report. Everything that can fail does so before the swap. What a source, LiteLLM or a report is, it is given.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from routeiq.config.load import Settings
+from routeiq.config.rehearsal import rehearse
+from routeiq.core.errors import RouteIQError
+from routeiq.core.ports import Clock, Embedder
+from routeiq.routing.snapshot import Snapshot, SnapshotHolder
+
+LIVE = frozenset({"strategy", "artifact", "aliases", "allow_list", "experiments"})
+"""Keys of `routeiq_settings` that take effect without a restart: those that a snapshot is compiled from."""
+
+
+class Watched(Protocol):
+    """The files a configuration is made of; looking at them blocks."""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that are looked at."""
+        ...
+
+    def replace(self, paths: Sequence[Path]) -> None:
+        """Look at these files from now on."""
+        ...
+
+    def digest(self) -> str:
+        """Return a digest of their contents."""
+        ...
+
+
+class Models(Protocol):
+    """The models of the host, changed by difference."""
+
+    def admit(self, litellm: Mapping[str, Any]) -> "Collection[str]":
+        """Add what is new and apply settings; return the ids that the file no longer has. Undone when it raises."""
+        ...
+
+    def dismiss(self, ids: Collection[str]) -> None:
+        """Take models out by id."""
+        ...
+
+    def needs_restart(self, former: Mapping[str, Any], present: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the key paths whose change the host cannot take up while it runs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SyncStatus:
+    """What became of the last look that found something, and what serves since when.
+
+    `state` is `ok` or `rejected`; `digest` is that of the files that serve, `seen` that of the files as they are.
+    Times are seconds since the epoch.
+    """
+
+    state: str
+    version: str
+    digest: str
+    seen: str
+    since: float
+    checked: float
+    duration_ms: float = 0.0
+    reason: str | None = None
+    message: str | None = None
+    restart_needed: tuple[str, ...] = ()
+    accepted: int = 0
+    rejected: int = 0
+
+
+Report = Callable[[SyncStatus], None]
+
+
+class Reloader:
+    """Reloads one worker's configuration; one reload at a time.
+
+    `read` loads the settings and compiles a snapshot, in a thread. `files` names what a configuration is made of.
+    `report` hears of every reload that was accepted or rejected.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        holder: SnapshotHolder,
+        embedder: Embedder | None,
+        *,
+        watched: Watched,
+        files: Callable[[Settings], Sequence[Path]],
+        read: Callable[[], tuple[Settings, Snapshot]],
+        models: Models,
+        clock: Clock,
+        report: Report,
+    ) -> None:
+        self.settings = settings
+        self._holder = holder
+        self._embedder = embedder
+        self._watched = watched
+        self._files = files
+        self._read = read
+        self._models = models
+        self._clock = clock
+        self._report = report
+        self._busy = asyncio.Lock()
+        watched.replace(files(settings))
+        digest, now = watched.digest(), clock.now()
+        self._at_start = settings
+        self.status = SyncStatus("ok", holder.current.version, digest, digest, now, now)
+
+    async def run(self, poll_s: float, failed: Callable[[str, BaseException], None]) -> None:
+        """Look every `poll_s` seconds until cancelled."""
+        while True:
+            await asyncio.sleep(poll_s)
+            try:
+                await self.check()
+            except Exception as error:  # noqa: BLE001 - background loop: the next look may well succeed
+                failed("reload", error)
+
+    async def check(self, force: bool = False) -> SyncStatus:
+        """Look, and reload when something changed since the last look, or whenever `force`. Never raises RouteIQError.
+
+        A version that was rejected is not tried again until it changes.
+        """
+        async with self._busy:
+            seen = await asyncio.to_thread(self._watched.digest)
+            self.status = replace(self.status, checked=self._clock.now())
+            if force or seen != self.status.seen:
+                await self._reload(seen)
+            return self.status
+
+    async def _reload(self, seen: str) -> None:
+        begun = self._clock.monotonic()
+        try:
+            settings, snapshot, seen = await asyncio.to_thread(self._prepared, seen)
+            gone = self._models.admit(settings.litellm)
+        except RouteIQError as error:
+            self._rejected(seen, begun, error.reason, error.message)
+        except Exception as error:  # noqa: BLE001 - whatever keeps a version from serving, the old one goes on
+            self._rejected(seen, begun, "internal", f"{type(error).__name__}; the log has more")
+        else:
+            self._holder.swap(snapshot)
+            self._models.dismiss(gone)
+            self._accepted(settings, snapshot, seen, begun)
+
+    def _prepared(self, seen: str) -> tuple[Settings, Snapshot, str]:
+        """Read and try the configuration; return it with the digest its files had before they were read.
+
+        A configuration that is made of other files than the last one is read again once those are watched, so that no
+        change in between is missed.
+        """
+        settings, snapshot = self._read()
+        files = tuple(self._files(settings))
+        if files != self._watched.paths:
+            self._watched.replace(files)
+            seen = self._watched.digest()
+            settings, snapshot = self._read()
+        rehearse(snapshot, self._embedder)
+        return settings, snapshot, seen
+
+    def _accepted(self, settings: Settings, snapshot: Snapshot, seen: str, begun: float) -> None:
+        self.settings = settings
+        self.status = replace(
+            self.status,
+            state="ok",
+            version=snapshot.version,
+            digest=seen,
+            seen=seen,
+            since=self._clock.now(),
+            duration_ms=(self._clock.monotonic() - begun) * 1000.0,
+            reason=None,
+            message=None,
+            restart_needed=(*_ours(self._at_start, settings), *self._hosts(settings)),
+            accepted=self.status.accepted + 1,
+        )
+        self._report(self.status)
+
+    def _hosts(self, settings: Settings) -> tuple[str, ...]:
+        return self._models.needs_restart(self._at_start.litellm, settings.litellm)
+
+    def _rejected(self, seen: str, begun: float, reason: str, message: str) -> None:
+        self.status = replace(
+            self.status,
+            state="rejected",
+            seen=seen,
+            duration_ms=(self._clock.monotonic() - begun) * 1000.0,
+            reason=reason,
+            message=message,
+            rejected=self.status.rejected + 1,
+        )
+        self._report(self.status)
+
+
+def _ours(former: Settings, present: Settings) -> tuple[str, ...]:
+    """Return the keys of our section that differ from what this process was started with and cannot change in it."""
+    before, now = former.routeiq.model_dump(), present.routeiq.model_dump()
+    changed = sorted(key for key in now if key not in LIVE and before.get(key) != now[key])
+    return tuple(f"routeiq_settings.{key}" for key in changed)

@@ -1,0 +1,180 @@
+"""The order of a reload, and that what fails leaves everything as it was."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from routeiq.config.load import Settings, load
+from routeiq.config.rehearsal import PROMPTS, rehearse
+from routeiq.config.reload import Reloader, SyncStatus
+from routeiq.core.candidate import Candidate
+from routeiq.core.errors import ConfigError
+from routeiq.routing.profile import Profile
+from routeiq.routing.snapshot import Route, Snapshot, SnapshotHolder
+from routeiq.routing.stages import Prediction, View
+from routeiq.routing.strategies import Tuning, build, recipe
+from routeiq.routing.table import CandidateTable
+from routeiq.testing.fakes import FakeClock
+
+TABLE = CandidateTable((Candidate("a", size=1.0), Candidate("b", size=2.0)))
+
+
+def snapshot(version: str) -> Snapshot:
+    return Snapshot(version, {"auto": Route("auto", TABLE, build(recipe("smallest", {}), TABLE, None, Tuning()))})
+
+
+class Files:
+    """Watched files whose digest is set by hand."""
+
+    def __init__(self) -> None:
+        self.paths: tuple[Path, ...] = ()
+        self.now = "d1"
+
+    def replace(self, paths: Sequence[Path]) -> None:
+        self.paths = tuple(paths)
+
+    def digest(self) -> str:
+        return self.now
+
+
+class Host:
+    """A host's models, and what it was told in which order."""
+
+    def __init__(self, holder: SnapshotHolder) -> None:
+        self.told: list[str] = []
+        self.refusal: Exception | None = None
+        self._holder = holder
+
+    def admit(self, litellm: Mapping[str, Any]) -> Collection[str]:
+        self.told.append(f"admit under {self._holder.current.version}")
+        if self.refusal is not None:
+            raise self.refusal
+        return frozenset({"gone"})
+
+    def dismiss(self, ids: Collection[str]) -> None:
+        self.told.append(f"dismiss {','.join(ids)} under {self._holder.current.version}")
+
+    def needs_restart(self, former: Mapping[str, Any], present: Mapping[str, Any]) -> tuple[str, ...]:
+        return ("general_settings",)
+
+
+class Scene:
+    """A reloader over fakes; `wanted` is what reading gives, or the error it ends in."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        path = tmp_path / "config.yaml"
+        path.write_text("model_list: []\nrouteiq_settings: {}\n")
+        self.settings = load(path)
+        self.wanted: Snapshot | Exception = snapshot("v2")
+        self.read_count = 0
+        self.extra: tuple[Path, ...] = ()
+        self.holder = SnapshotHolder(snapshot("v1"))
+        self.files, self.host = Files(), Host(self.holder)
+        self.reports: list[SyncStatus] = []
+        self.reloader = Reloader(
+            self.settings,
+            self.holder,
+            None,
+            watched=self.files,
+            files=lambda settings: (*settings.files, *self.extra),
+            read=self.read,
+            models=self.host,
+            clock=FakeClock(),
+            report=self.reports.append,
+        )
+
+    def read(self) -> tuple[Settings, Snapshot]:
+        self.read_count += 1
+        if isinstance(self.wanted, Exception):
+            raise self.wanted
+        return self.settings, self.wanted
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return Scene(tmp_path)
+
+
+async def test_nothing_new_is_not_read(scene: Scene) -> None:
+    """Files that did not change are not read again, unless somebody insists."""
+    await scene.reloader.check()
+    assert (scene.read_count, scene.reports) == (0, [])
+    await scene.reloader.check(force=True)
+    assert scene.read_count == 1
+
+
+async def test_models_are_there_before_they_are_chosen_and_go_after(scene: Scene) -> None:
+    """New models are added under the old snapshot, gone ones are taken out under the new."""
+    scene.files.now = "d2"
+    status = await scene.reloader.check()
+    assert scene.host.told == ["admit under v1", "dismiss gone under v2"]
+    assert (status.state, status.version, status.digest, status.seen) == ("ok", "v2", "d2", "d2")
+    assert status.restart_needed == ("general_settings",)
+    assert scene.reports == [status]
+
+
+@pytest.mark.parametrize("stage", ["read", "host", "rehearsal"])
+async def test_a_refused_version_is_tried_once(scene: Scene, stage: str) -> None:
+    """Whatever refuses a version, the old one serves, and only another version, or somebody, has it tried again."""
+    if stage == "read":
+        scene.wanted = ConfigError("config.yaml:3: no")
+    elif stage == "host":
+        scene.host.refusal = RuntimeError("sk-secret")
+    else:
+        scene.wanted = broken()
+    scene.files.now = "d2"
+    status = await scene.reloader.check()
+    assert (status.state, status.version, status.digest, status.seen) == ("rejected", "v1", "d1", "d2")
+    assert scene.holder.current.version == "v1"
+    assert "sk-secret" not in (status.message or "")
+    reads = scene.read_count
+    await scene.reloader.check()
+    assert scene.read_count == reads
+    scene.wanted, scene.host.refusal, scene.files.now = snapshot("v3"), None, "d3"
+    assert (await scene.reloader.check()).version == "v3"
+
+
+async def test_other_files_are_watched_before_they_are_read(scene: Scene) -> None:
+    """A version that is made of another file is read again once that is watched, so that no change is missed."""
+    scene.extra = (Path("/nowhere/knn.npz"),)
+    scene.files.now = "d2"
+    await scene.reloader.check()
+    assert scene.read_count == 2
+    assert scene.files.paths[-1] == scene.extra[0]
+
+
+async def test_a_way_back_is_a_change(scene: Scene) -> None:
+    """After a refusal the files of the version that serves are in sync again as soon as they are back."""
+    scene.wanted, scene.files.now = ConfigError("no"), "d2"
+    await scene.reloader.check()
+    scene.wanted, scene.files.now = snapshot("v1"), "d1"
+    status = await scene.reloader.check()
+    assert (status.state, status.digest, status.seen, status.rejected) == ("ok", "d1", "d1", 1)
+
+
+class Breaks:
+    """A scorer that cannot read one of the prompts."""
+
+    name = "breaks"
+
+    def predict(self, view: View) -> Prediction:
+        if "🙂" in view.request.text:
+            raise ValueError(view.request.text)
+        raise NotImplementedError
+
+
+def broken() -> Snapshot:
+    good = snapshot("broken")
+    route = good.routes["auto"]
+    profile: Profile = replace(route.profile, scorers=((Breaks(), 1.0),))
+    return Snapshot("broken", {"auto": replace(route, profile=profile)})
+
+
+def test_a_rehearsal_names_alias_and_strategy_but_no_prompt() -> None:
+    """A strategy that breaks is refused by alias, kind of error and number of the prompt."""
+    rehearse(snapshot("v1"), None)
+    with pytest.raises(ConfigError, match=rf"alias 'auto' .*NotImplementedError.* 1 of {len(PROMPTS)}"):
+        rehearse(broken(), None)
