@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 
-.PHONY: help demo test check format lock bench bench-routing clean
+.PHONY: help demo test chaos check format lock bench bench-routing clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,10 @@ test: ## install everything, then run the checks, all tests, and each benchmark 
 	@echo "==> pytest"
 	@$(BIN)/python -m pytest --durations=10 --durations-min=5
 	@$(MAKE) --no-print-directory bench
+
+chaos: ## the chaos tests in their long form: what is broken on purpose, under a steady load (a quarter of an hour)
+	@scripts/bootstrap dev debian
+	@CHAOS=long $(BIN)/python -m pytest tests/chaos --timeout=1200
 
 check: ## formatting, lint, types and import layers (under a minute)
 	@scripts/bootstrap dev
