@@ -1,7 +1,7 @@
 """The environment variables that RouteIQ reads and writes, and what became of the old names.
 
 The only module that touches `os.environ`. Provider keys and everything else that LiteLLM reads for itself
-(`DATABASE_URL`, `REDIS_URL`, `OPENAI_API_KEY`, ...) pass by unread.
+(`DATABASE_URL`, `OPENAI_API_KEY`, ...) pass by unread; `REDIS_URL` is read here, and LiteLLM reads it too.
 """
 
 import json
@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from routeiq.config.redis_url import RedisAddress, old_variables, parse_redis_url
 from routeiq.core.errors import ConfigError, UnknownKey, nearest
 
 DEFAULT_CONFIG = Path("/app/config/config.yaml")
@@ -110,6 +111,48 @@ class Environment(BaseSettings):
         description="Seconds between two looks at the files of the configuration.",
     )
 
+    redis_url: SecretStr | None = Field(
+        default=None,
+        validation_alias="REDIS_URL",
+        description="Where workers and replicas keep what they share: `redis://HOST`, `rediss://HOST` (TLS), "
+        "`redis+sentinel://HOST,HOST,HOST/SERVICE` or `redis+cluster://HOST,HOST,HOST`. Default: each worker's memory.",
+    )
+    redis_url_file: Path | None = Field(
+        default=None,
+        validation_alias="REDIS_URL_FILE",
+        description="A file that holds the URL of Redis, as secrets are mounted.",
+    )
+    own_redis_url: SecretStr | None = Field(
+        default=None,
+        validation_alias="ROUTEIQ_REDIS_URL",
+        description="Takes the place of `REDIS_URL` for RouteIQ, when LiteLLM is to use another Redis or none.",
+    )
+
+    @property
+    def redis(self) -> RedisAddress | None:
+        """Where Redis is, None when the environment names none; raises ConfigError."""
+        if self.own_redis_url is None and self.redis_url_file is not None:
+            return parse_redis_url(self.redis_url_file.read_text(encoding="utf-8").strip())
+        given = self.own_redis_url or self.redis_url
+        return None if given is None else parse_redis_url(given.get_secret_value())
+
+    @field_validator("redis_url", "own_redis_url")
+    @classmethod
+    def _redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            try:
+                parse_redis_url(value.get_secret_value())
+            except ConfigError as error:
+                raise ValueError(error.message) from None
+        return value
+
+    @field_validator("redis_url_file")
+    @classmethod
+    def _file(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError(f"expected a file that exists, found {str(value)!r}")
+        return value
+
     @field_validator("models_path")
     @classmethod
     def _folder(cls, value: Path | None) -> Path | None:
@@ -156,6 +199,11 @@ def _old_names(environ: Mapping[str, str]) -> tuple[dict[str, Any], tuple[str, .
             warnings.append(f"environment variable {old} is now called {new}; the old name works in this major version")
             if environ[old] and not environ.get(new):
                 renamed[new] = environ[old]
+    if not any(environ.get(name) for name in ("REDIS_URL", "REDIS_URL_FILE", "ROUTEIQ_REDIS_URL")):
+        found = old_variables(environ)
+        if found is not None:
+            renamed["REDIS_URL"], names = found
+            warnings.append(f"{', '.join(names)}: set REDIS_URL instead (`routeiq config migrate-env` prints it)")
     return renamed, tuple(warnings)
 
 

@@ -4,8 +4,8 @@
     redis+sentinel://[...]host[:26379],host,.../service[/db]  the primary that sentinels name
     redis+cluster://[...]host[:6379],host,...                 a cluster, found through any of these nodes
 
-`rediss` in place of `redis` speaks TLS; `?ssl_ca_certs=FILE` names the authority. A user and password go to the data
-servers; sentinels take theirs from `?sentinel_password=`.
+`rediss` in place of `redis` speaks TLS; `?ssl_ca_certs=FILE` names the authority, `?ssl_cert_reqs=none` trusts any. A
+user and password go to the data servers; sentinels take theirs from `?sentinel_username=` and `?sentinel_password=`.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ _KINDS: Mapping[str, tuple[Kind, bool]] = {
     "redis+cluster": ("cluster", False),
     "rediss+cluster": ("cluster", True),
 }
-_OPTIONS = ("ssl_ca_certs", "sentinel_username", "sentinel_password")
+_OPTIONS = ("ssl_ca_certs", "ssl_cert_reqs", "sentinel_username", "sentinel_password")
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,14 +34,20 @@ def test_variables_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "LITELLM_MASTER_KEY": "sk-master",
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
         "OTEL_SERVICE_NAME": "gateway-eu",
+        "REDIS_URL": "redis://:secret@redis.internal/2",
+        "REDIS_URL_FILE": str(tmp_path / "redis"),
+        "ROUTEIQ_REDIS_URL": "redis+cluster://one,two",
         "ROUTEIQ_HOT_RELOAD": "false",
         "ROUTEIQ_RELOAD_INTERVAL": "2.5",
     }
+    (tmp_path / "redis").write_text("redis://other")
     assert set(values) == set(known_names())
     for name, value in values.items():
         monkeypatch.setenv(name, value)
     environment, _ = read_environment()
     assert environment.strategy == "knn"
+    assert environment.redis is not None
+    assert environment.redis.shown == "redis+cluster://one:6379,two:6379"
     assert environment.models_path == tmp_path
     assert environment.config_path == Path("/etc/litellm.yaml")
     assert environment.master_key is not None

@@ -160,7 +160,8 @@ class RedisLink:
         return client
 
     def _options(self) -> dict[str, Any]:
-        tls = {"ssl": True, "ssl_ca_certs": self.address.options.get("ssl_ca_certs")} if self.address.tls else {}
+        chosen = {name: value for name, value in self.address.options.items() if name.startswith("ssl_")}
+        tls: dict[str, Any] = {"ssl": True, **chosen} if self.address.tls else {}
         return {
             "username": self.address.username,
             "password": self.address.password,
