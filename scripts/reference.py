@@ -12,20 +12,24 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
-from pydantic import AnyHttpUrl, SecretStr
+from pydantic import AnyHttpUrl, AwareDatetime, SecretStr
 from pydantic.fields import FieldInfo
 
 from routeiq.cli.app import application
 from routeiq.cli.output import Reporter
 from routeiq.config.environment import OLD_NAMES, Environment
 from routeiq.config.settings import (
+    AffinitySettings,
     AliasSettings,
+    ArmSettings,
     Concern,
     EmbedderSettings,
+    ExperimentSettings,
     ExplorationSettings,
     ObjectiveSettings,
     OnlineSettings,
     OutcomeLogSettings,
+    RampSettings,
     RouteIQSettings,
 )
 from routeiq.core.errors import RouteIQError
@@ -40,6 +44,10 @@ CONCERNS: tuple[tuple[str, type[Concern]], ...] = (
     ("aliases.NAME", AliasSettings),
     ("aliases.NAME.objective", ObjectiveSettings),
     ("aliases.NAME.exploration", ExplorationSettings),
+    ("experiments.NAME", ExperimentSettings),
+    ("experiments.NAME.arms.NAME", ArmSettings),
+    ("experiments.NAME.ramp[]", RampSettings),
+    ("affinity", AffinitySettings),
     ("embedder", EmbedderSettings),
     ("outcome_log", OutcomeLogSettings),
     ("online", OnlineSettings),
@@ -148,7 +156,7 @@ def _type(annotation: Any) -> str:
     if get_origin(kind) is dict:
         return f"mapping of {' to '.join(_type(part) for part in get_args(kind))}"
     named = {str: "name", float: "number", int: "whole number", bool: "true or false", Path: "path", AnyHttpUrl: "URL"}
-    named |= {SecretStr: "secret"}
+    named |= {SecretStr: "secret", AwareDatetime: "time with a zone"}
     return named.get(kind, "section")
 
 

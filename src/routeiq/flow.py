@@ -13,11 +13,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from routeiq.core.conversation import Conversation
 from routeiq.core.decision import Decision, Reason
 from routeiq.core.errors import RouteIQError
+from routeiq.core.experiment import Placement
 from routeiq.core.outcome import Feedback, Outcome, Status
 from routeiq.core.ports import Clock, Embedder, OutcomeLog, Remembered, Telemetry
+from routeiq.core.remembered import effective
 from routeiq.core.request import RouteRequest
+from routeiq.core.reward import judged_score
+from routeiq.guard.conversations import Conversations
+from routeiq.guard.experiments import Experiments
 from routeiq.routing.learners import Learners
 from routeiq.routing.router import Router
 from routeiq.routing.snapshot import Snapshot, SnapshotHolder
@@ -45,13 +51,14 @@ class Passage:
     `snapshot` is the one in force when the request came in, and stays so. `tried` are the candidates whose call was
     begun, in order; `since` is when the last of them was (before that, when the request came in), in seconds of the
     clock that never goes back. `spent_s` is
-    what preparing and deciding took, without what the host does in between.
+    what preparing and deciding took, without what the host does in between. `placement` is the request's arm.
     """
 
     request: RouteRequest
     snapshot: Snapshot
     spent_s: float = 0.0
     features: Features = Features(absent="not_prepared")
+    placement: Placement | None = None
     decision: Decision | None = None
     tried: list[str] = field(default_factory=list)
     serving: str | None = None
@@ -76,6 +83,8 @@ class RequestFlow:
     deadline_s: float = 0.03
     embedding_slots: int = 4
     vitals: Vitals = field(default_factory=Vitals)
+    experiments: Experiments | None = None
+    conversations: Conversations | None = None
     learners: Learners = field(default_factory=Learners)
     _passages: "OrderedDict[str, Passage]" = field(default_factory=OrderedDict)
     _ended: "OrderedDict[str, Passage]" = field(default_factory=OrderedDict)
@@ -120,7 +129,11 @@ class RequestFlow:
     async def prepare(self, passage: Passage) -> None:
         """Compute features under the deadline; what is missing is named in `features.absent` and never raises."""
         begun = self.clock.monotonic()
-        passage.features = await self._features(passage.request.text)
+        request, memory = passage.request, self.conversations
+        if memory is None or request.session is None or not passage.snapshot.stays(request.alias):
+            passage.features = await self._features(request.text)
+        else:
+            passage.features, _ = await asyncio.gather(self._features(request.text), memory.ask(request))
         passage.spent_s += self.clock.monotonic() - begun
 
     async def _features(self, text: str) -> Features:
@@ -163,6 +176,8 @@ class RequestFlow:
         passage.decision = decision = self._settle(passage, barred or {})
         if passage.snapshot.route(request.alias) is not None:
             self._turns[request.alias] = self._turns.get(request.alias, 0) + 1
+        if self.experiments is not None and passage.placement is not None:
+            self.experiments.assigned(passage.placement)
         self.log.record_decision(request, decision, passage.features.embedding)
         self.telemetry.decided(request, decision, parent)
         return decision
@@ -209,6 +224,9 @@ class RequestFlow:
         request = passage.request
         if passage.snapshot.route(request.alias) is None:
             return self._named(passage)
+        arms = passage.snapshot.experiment(request.alias)
+        if arms is not None and self.experiments is not None:
+            passage.placement = self.experiments.place(arms.plan, request)
         return Router(passage.snapshot).decide(
             request,
             passage.features,
@@ -218,6 +236,8 @@ class RequestFlow:
             draw=self.chance.random(),
             turn=self._turns.get(request.alias, 0),
             now=self.clock.now(),
+            placement=passage.placement,
+            conversation=self.conversations.known(request) if self.conversations is not None else None,
         )
 
     def _named(self, passage: Passage) -> Decision:
@@ -226,7 +246,9 @@ class RequestFlow:
         return self._plain(passage, (name,), NAMED_STRATEGY, Reason.NAMED, None)
 
     def _static_order(self, passage: Passage, barred: Mapping[str, str], error: Exception) -> Decision:
-        route = passage.snapshot.route(passage.request.alias)
+        route, arms = passage.snapshot.route(passage.request.alias), passage.snapshot.experiment(passage.request.alias)
+        if arms is not None and passage.placement is not None:
+            route = arms.routes[passage.placement.arm]
         names = route.table.names if route is not None else (passage.request.alias,)
         allowed = self._allowed(passage, names)
         offered = tuple(n for n in allowed if n not in barred) or allowed or (passage.request.alias,)
@@ -246,7 +268,8 @@ class RequestFlow:
     def _plain(
         self, passage: Passage, names: tuple[str, ...], strategy: str, reason: Reason, degraded: str | None
     ) -> Decision:
-        request = passage.request
+        request, placed = passage.request, passage.placement
+        counted = placed if placed is not None and placed.counted else None
         return Decision(
             id=_new_id(),
             request_id=request.id,
@@ -260,6 +283,9 @@ class RequestFlow:
             degraded=degraded,
             embedder=passage.features.embedder,
             snapshot=passage.snapshot.version,
+            experiment=counted.experiment if counted else None,
+            arm=counted.arm if counted else None,
+            unit=counted.unit if counted else None,
         )
 
     def attempt(self, passage: Passage, name: str) -> None:
@@ -286,6 +312,7 @@ class RequestFlow:
         self.log.record_outcome(outcome)
         self.telemetry.ended(outcome)
         self._learn(passage, outcome)
+        self._remember(passage, outcome)
 
     def _learn(self, passage: Passage, outcome: Outcome) -> None:
         if passage.decision is None:
@@ -295,9 +322,26 @@ class RequestFlow:
         except Exception as error:  # noqa: BLE001 - learning never costs a request
             self.telemetry.failed("learn", error)
 
+    def _remember(self, passage: Passage, outcome: Outcome) -> None:
+        """Count for the request's arm how it ended, and remember which model its conversation is on."""
+        decision, request = passage.decision, passage.request
+        if decision is None:
+            return
+        if self.experiments is not None:
+            self.experiments.ended(decision, outcome)
+        served = outcome.status is Status.SUCCESS and not outcome.cached
+        if self.conversations is not None and served and passage.snapshot.stays(request.alias):
+            turn = Conversation(outcome.model, self.clock.now(), request.prompt_tokens, decision.artifact)
+            self.conversations.turn(request, turn)
+
     def judged(self, found: Remembered, feedback: Feedback) -> None:
         """Learn from feedback that has been stored; `found` is what was known of the decision before. Never raises."""
         try:
+            if self.experiments is not None:
+                scores = (
+                    judged_score(effective(given), None) for given in (found.feedback, (*found.feedback, feedback))
+                )
+                self.experiments.judged(found.decision, *scores)
             self.learners.judged(found, feedback)
         except Exception as error:  # noqa: BLE001 - the feedback is kept, and a training will learn from it
             self.telemetry.failed("learn", error)
@@ -321,6 +365,9 @@ class RequestFlow:
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
         self.learners.close()
+        for part in (self.conversations, self.experiments):
+            if part is not None:
+                await part.close()
         await self.log.close()
 
 

@@ -6,13 +6,14 @@ artifacts through the port; building embedder and store is `wiring`'s.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from typing import Any
 
+from routeiq.config.experiments import At, experiments
 from routeiq.config.load import Settings
 from routeiq.config.plugins import strategies
-from routeiq.config.settings import AliasSettings
+from routeiq.config.settings import AffinitySettings, AliasSettings
 from routeiq.config.virtual_models import check_alias
 from routeiq.core.artifact import Artifact
 from routeiq.core.candidate import Candidate
@@ -27,6 +28,7 @@ from routeiq.core.errors import (
 )
 from routeiq.core.ports import ArtifactStore, Embedder
 from routeiq.core.reward import Objective
+from routeiq.routing.affinity import Stay
 from routeiq.routing.filters import AllowListFilter
 from routeiq.routing.snapshot import Route, Snapshot
 from routeiq.routing.stages import Filter
@@ -45,16 +47,24 @@ def compile_snapshot(
     """
     by_name = {candidate.name: candidate for candidate in candidates}
     section = settings.routeiq
-    others = strategies([settings.strategy(alias) for alias in section.aliases.values()] + [section.strategy])
+    arms = [arm.strategy for said in section.experiments.values() for arm in said.arms.values() if arm.strategy]
+    others = strategies([settings.strategy(alias) for alias in section.aliases.values()] + [section.strategy, *arms])
     _check_default(settings, others)
     filters = _allow_list(settings, by_name)
+
+    def route_of(name: str, alias: AliasSettings, at: At, table: CandidateTable) -> Route:
+        made_of = _recipe(settings, at, alias, others)
+        artifact = _artifact(settings, at, alias, made_of, table, artifacts, embedder)
+        built = _route(settings, at, name, table, made_of, artifact, _tuning(alias, filters))
+        return replace(built, stay=_stay(section.affinity, alias, made_of))
+
     routes = {}
     for name, alias in section.aliases.items():
         table = CandidateTable(_choose(settings, name, alias, by_name))
-        made_of = _recipe(settings, name, alias, others)
-        artifact = _artifact(settings, name, alias, made_of, table, artifacts, embedder)
-        routes[name] = _route(settings, name, table, made_of, artifact, _tuning(alias, filters))
-    return Snapshot(_version(settings, routes, embedder), routes)
+        routes[name] = route_of(name, alias, ("aliases", name), table)
+    trials = experiments(settings, routes, route_of)
+    in_arms = {f"{e.plan.name}/{arm}": route for e in trials for arm, route in e.routes.items()}
+    return Snapshot(_version(settings, {**routes, **in_arms}, embedder), routes, experiments=trials)
 
 
 def _choose(
@@ -85,8 +95,8 @@ def _check_default(settings: Settings, others: Mapping[str, Recipe]) -> None:
     _named(named or settings.routeiq.strategy, where, others)
 
 
-def _recipe(settings: Settings, name: str, alias: AliasSettings, others: Mapping[str, Recipe]) -> Recipe:
-    return _named(settings.strategy(alias), settings.where("aliases", name, "strategy"), others)
+def _recipe(settings: Settings, at: At, alias: AliasSettings, others: Mapping[str, Recipe]) -> Recipe:
+    return _named(settings.strategy(alias), settings.where(*at, "strategy"), others)
 
 
 def _named(strategy: str, where: str, others: Mapping[str, Recipe]) -> Recipe:
@@ -99,7 +109,7 @@ def _named(strategy: str, where: str, others: Mapping[str, Recipe]) -> Recipe:
 
 def _artifact(
     settings: Settings,
-    name: str,
+    at: At,
     alias: AliasSettings,
     made_of: Recipe,
     table: CandidateTable,
@@ -110,7 +120,7 @@ def _artifact(
     path = settings.artifact(alias)
     if not made_of.needs_artifact or path is None:
         return None
-    where = settings.where(*(("aliases", name, "artifact") if alias.artifact else ("artifact",)))
+    where = settings.where(*((*at, "artifact") if alias.artifact else ("artifact",)))
     try:
         artifact = artifacts.load(str(path))
     except ArtifactError as error:
@@ -146,13 +156,24 @@ def _tuning(alias: AliasSettings, filters: tuple[Filter, ...]) -> Tuning:
     return Tuning(objective, alias.exploration.epsilon, filters)
 
 
+def _stay(said: AffinitySettings, alias: AliasSettings, made_of: Recipe) -> Stay | None:
+    stays = made_of.needs_artifact if alias.affinity is None else alias.affinity
+    return Stay(said.margin, said.cache_ttl_s, said.cached_discount) if stays else None
+
+
 def _route(
-    settings: Settings, name: str, table: CandidateTable, made_of: Recipe, artifact: Artifact | None, tuning: Tuning
+    settings: Settings,
+    at: At,
+    name: str,
+    table: CandidateTable,
+    made_of: Recipe,
+    artifact: Artifact | None,
+    tuning: Tuning,
 ) -> Route:
     try:
         return Route(name, table, build(made_of, table, artifact, tuning))
     except ArtifactError as error:
-        raise type(error)(f"{settings.where('aliases', name)}: {error.message}") from None
+        raise type(error)(f"{settings.where(*at)}: {error.message}") from None
 
 
 def _allow_list(settings: Settings, by_name: Mapping[str, Candidate]) -> tuple[Filter, ...]:

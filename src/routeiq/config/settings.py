@@ -7,7 +7,7 @@ files or the environment (`config.load`) and does not know which strategies and 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 SECTION = "routeiq_settings"
 """The key of RouteIQ's section at the top level of LiteLLM's config.yaml."""
@@ -69,6 +69,87 @@ class AliasSettings(Concern):
     )
     objective: Annotated[ObjectiveSettings, BeforeValidator(_empty_if_none)] = ObjectiveSettings()
     exploration: Annotated[ExplorationSettings, BeforeValidator(_empty_if_none)] = ExplorationSettings()
+    affinity: bool | None = Field(
+        default=None,
+        description="Whether conversations stay on their model. Default: with learned strategies they do.",
+    )
+
+
+class AffinitySettings(Concern):
+    """How long conversations stay on their model, see [affinity](../concepts/affinity.md)."""
+
+    ttl_s: float = Field(
+        default=3600.0,
+        gt=0,
+        le=30 * 86_400,
+        allow_inf_nan=False,
+        description="Seconds after its last turn for which a conversation is remembered.",
+    )
+    margin: Weight = Field(
+        default=0.05, description="Score points by which another model must be better before anything else counts."
+    )
+    cache_ttl_s: float = Field(
+        default=300.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Seconds for which a provider is taken to keep a prompt in its cache after the last use.",
+    )
+    cached_discount: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Share of the price of input that a cached token saves, where the price list does not say.",
+    )
+    budget_ms: float = Field(
+        default=5.0,
+        ge=0,
+        le=50,
+        allow_inf_nan=False,
+        description="How long the first turn that a worker sees of a conversation waits for what others know of it.",
+    )
+
+
+ExperimentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class ArmSettings(Concern):
+    """One arm of an experiment: what it does differently from its alias."""
+
+    weight: Weight = Field(default=1.0, description="Share of the units, in proportion to the weights of all arms.")
+    strategy: Name | None = Field(default=None, description="Strategy of this arm. Default: the alias's.")
+    artifact: Path | None = Field(default=None, description="Trained artifact of this arm. Default: the alias's.")
+    objective: ObjectiveSettings | None = Field(
+        default=None, description="Objective of this arm. Default: the alias's."
+    )
+    candidates: Names | None = Field(
+        default=None, description="Candidates of this arm, out of the alias's. Default: all of them."
+    )
+
+
+class RampSettings(Concern):
+    """One step of an experiment's schedule."""
+
+    at: AwareDatetime = Field(description="When the step is taken, with a time zone: `2026-12-01T09:00:00Z`.")
+    weights: dict[ExperimentName, Weight] = Field(description="The weight of every arm from then on.")
+
+
+class ExperimentSettings(Concern):
+    """One A/B experiment, see [experiments](../how-to/experiments.md)."""
+
+    alias: Name = Field(description="The virtual model whose requests take part.")
+    unit: Literal["user", "key", "session", "team"] = Field(
+        default="user", description="What keeps its arm. A request without one counts as its key."
+    )
+    arms: Annotated[
+        dict[ExperimentName, Annotated[ArmSettings, BeforeValidator(_empty_if_none)]], Field(min_length=2)
+    ] = Field(description="The arms by name; `control` is the one that others are compared with.")
+    ramp: list[RampSettings] = Field(default=[], description="When weights change by themselves, in order of time.")
+    starts: AwareDatetime | None = Field(default=None, description="When the experiment begins. Default: at once.")
+    ends: AwareDatetime | None = Field(default=None, description="When it ends. Default: when it is stopped.")
+    salt: str = Field(
+        default="", description="Changes who is in which arm. Default: the name; experiments are thus independent."
+    )
 
 
 class EmbedderSettings(Concern):
@@ -140,6 +221,10 @@ class RouteIQSettings(Concern):
     aliases: Annotated[
         dict[Name, Annotated[AliasSettings, BeforeValidator(_empty_if_none)]], BeforeValidator(_empty_if_none)
     ] = Field(default={}, description="The virtual models, by the name that clients give as `model`.")
+    experiments: Annotated[dict[ExperimentName, ExperimentSettings], BeforeValidator(_empty_if_none)] = Field(
+        default={}, description="A/B experiments by name; an alias takes part in one at most."
+    )
+    affinity: Annotated[AffinitySettings, BeforeValidator(_empty_if_none)] = AffinitySettings()
     embedder: Annotated[EmbedderSettings, BeforeValidator(_empty_if_none)] = EmbedderSettings()
     outcome_log: Annotated[OutcomeLogSettings, BeforeValidator(_empty_if_none)] = OutcomeLogSettings()
     allow_list: Annotated[dict[Name, Annotated[list[Name], Field(min_length=1)]], BeforeValidator(_empty_if_none)] = (

@@ -3,17 +3,31 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from routeiq.core.experiment import Plan
+from routeiq.routing.affinity import Stay
 from routeiq.routing.profile import Profile
 from routeiq.routing.table import CandidateTable
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One alias: the virtual model that clients name, its candidates in the operator's order, and how one is chosen."""
+    """One alias: the virtual model that clients name, its candidates in the operator's order, and how one is chosen.
+
+    `stay` says when conversations change their model, None where each turn is chosen for itself.
+    """
 
     alias: str
     table: CandidateTable
     profile: Profile
+    stay: Stay | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arms:
+    """An experiment of one alias: its plan, and the route of each arm over candidates of the alias."""
+
+    plan: Plan
+    routes: Mapping[str, Route]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +36,21 @@ class Snapshot:
 
     version: str
     routes: Mapping[str, Route]
+    experiments: tuple[Arms, ...] = ()
 
     def route(self, alias: str) -> Route | None:
         """Return the route of a virtual model, or None when the name is not one."""
         return self.routes.get(alias)
+
+    def stays(self, alias: str) -> bool:
+        """Return whether conversations of an alias, in whichever arm, stay on their model."""
+        arms = self.experiment(alias)
+        routes = (self.routes.get(alias), *(arms.routes.values() if arms is not None else ()))
+        return any(route is not None and route.stay is not None for route in routes)
+
+    def experiment(self, alias: str) -> Arms | None:
+        """Return the experiment that an alias takes part in, or None; there is one at most."""
+        return next((found for found in self.experiments if found.plan.alias == alias), None)
 
 
 class SnapshotHolder:

@@ -37,6 +37,8 @@ SURFACES: Mapping[str, Surface] = {
 _SESSION_TEXT = 4_096
 _SESSION_HEADERS = ("x-litellm-session-id", "x-session-id", "x-conversation-id", "x-model-affinity")
 _IMAGES = frozenset({"image", "image_url", "input_image"})
+_RESULT_ROLES = ("tool", "function")
+_RESULTS = frozenset({"tool_result", "function_call_output", "computer_call_output", "mcp_approval_response"})
 _OUTPUT_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MASTER = "litellm_proxy_master_key"
@@ -95,7 +97,37 @@ def request(data: Mapping[str, Any], alias: str, surface: Surface, request_id: s
         hint=hint(headers),
         stream=data.get("stream") is True,
         tools=_tools(data),
+        end_user=_end_user(data, known, auth),
+        follows_up=_follows_up(turns),
+        begins=not any(isinstance(text, str) and text for text in named) and not _answered(turns),
     )
+
+
+def _end_user(data: Mapping[str, Any], known: Mapping[str, Any], auth: Any) -> str | None:
+    """Return the person that the calling application names: LiteLLM's customer, else the body's `user`."""
+    said = (known.get("user_api_key_end_user_id"), getattr(auth, "end_user_id", None), data.get("user"))
+    return next((text for text in said if isinstance(text, str) and text), None)
+
+
+def _follows_up(turns: Any) -> bool:
+    """Return whether the last turn is the result of something that the model asked for, in any API's form."""
+    last = turns[-1] if isinstance(turns, list) and turns else None
+    if not isinstance(last, Mapping):
+        return False
+    content = last.get("content")
+    parts = content if isinstance(content, list) else []
+    kinds = {part.get("type") for part in (last, *parts) if isinstance(part, Mapping) and _is_text(part.get("type"))}
+    return last.get("role") in _RESULT_ROLES or not kinds.isdisjoint(_RESULTS)
+
+
+def _answered(turns: Any) -> bool:
+    """Return whether a model's answer is among the turns."""
+    turns = turns if isinstance(turns, list) else []
+    return any(isinstance(turn, Mapping) and turn.get("role") in ("assistant", "model") for turn in turns)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _tools(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
@@ -226,6 +258,7 @@ def _candidate(name: str, entry: Mapping[str, Any], prices: Mapping[str, Mapping
         weight=1.0 if (weight := _number(info.get("weight"))) is None else weight,
         quality=_number(info.get("quality")),
         latency_s=_number(info.get("latency_s")),
+        usd_per_cached_token=_number(stated.get("cache_read_input_token_cost")),
         benchmarks=_shares(info.get("benchmarks")),
     )
 
@@ -271,6 +304,7 @@ def _merged(found: Sequence[Candidate]) -> Candidate:
         found[0],
         usd_per_input_token=_mean(c.usd_per_input_token for c in found),
         usd_per_output_token=_mean(c.usd_per_output_token for c in found),
+        usd_per_cached_token=_mean(c.usd_per_cached_token for c in found),
         context_window=min((c.context_window for c in found if c.context_window is not None), default=None),
         capabilities=frozenset.intersection(*able) if able else None,
         region=found[0].region if len({c.region for c in found}) == 1 else None,
