@@ -1,6 +1,7 @@
 """Time the gateway against the same LiteLLM without RouteIQ: throughput, latency, memory.
 
     python bench/gateway.py                 # six rounds each, a few minutes
+    python bench/gateway.py --workers 2     # two workers each
     python bench/gateway.py --once          # a few requests, to show that it runs
     python bench/gateway.py --json FILE     # write the figures too
 
@@ -41,6 +42,12 @@ from routeiq.testing.tasks.models import MODELS
 ALIAS = "auto"
 KEY = "sk-bench-0123456789abcdef"
 CONNECTIONS = 8
+GROUP = 20
+"""How many requests one side is sent one by one before it is the other's turn."""
+
+QUIET_S = 2.0
+"""The pause after the bursts, in which both sides finish what they put off."""
+
 READY_LIMIT_S = 180.0
 
 
@@ -55,14 +62,21 @@ class Side:
     sequential_ms: list[float] = field(default_factory=list)
     cpu_ms: list[float] = field(default_factory=list)
 
+    def processes(self) -> list[psutil.Process]:
+        """Return the server's processes: the one that was started, and its workers."""
+        first = psutil.Process(self.pid)
+        return [first, *first.children(recursive=True)]
+
     def cpu_s(self) -> float:
         """Return the processor time the server has used so far, in seconds."""
-        used = psutil.Process(self.pid).cpu_times()
-        return float(used.user + used.system)
+        return sum(p.cpu_times().user + p.cpu_times().system for p in self.processes())
 
-    def memory_mb(self) -> float:
-        """Return the resident memory of the server's process in MB."""
-        return psutil.Process(self.pid).memory_info().rss / 2**20
+    def memory_mb(self) -> list[float]:
+        """Return the memory of each process in MB: resident when it is one, else its share of what they share."""
+        processes = self.processes()
+        if len(processes) == 1:
+            return [processes[0].memory_info().rss / 2**20]
+        return [p.memory_full_info().pss / 2**20 for p in processes]
 
 
 def teach(folder: Path, tasks: list[Task]) -> Path:
@@ -84,7 +98,7 @@ def teach(folder: Path, tasks: list[Task]) -> Path:
 
 
 @contextmanager
-def stock(folder: Path, config: dict[str, object]) -> Iterator[Side]:
+def stock(folder: Path, config: dict[str, object], workers: int) -> Iterator[Side]:
     """Run LiteLLM's own command on the same configuration without RouteIQ's section."""
     plain = {key: value for key, value in config.items() if key != "routeiq_settings"}
     path = folder / "stock.yaml"
@@ -100,6 +114,9 @@ def stock(folder: Path, config: dict[str, object]) -> Iterator[Side]:
     }
     command = [str(Path(sys.executable).with_name("litellm")), "--config", str(path)]
     command += ["--host", "127.0.0.1", "--port", str(port)]
+    if workers > 1:
+        # Without the second option its workers are killed again and again while they start on a busy machine.
+        command += ["--num_workers", str(workers), "--timeout_worker_healthcheck", "120"]
     with (folder / "stock.log").open("wb") as sink:
         process = subprocess.Popen(command, stdout=sink, stderr=sink, env=variables, cwd=folder)
     try:
@@ -110,9 +127,9 @@ def stock(folder: Path, config: dict[str, object]) -> Iterator[Side]:
 
 
 @contextmanager
-def routed(folder: Path, config: dict[str, object]) -> Iterator[Side]:
+def routed(folder: Path, config: dict[str, object], workers: int) -> Iterator[Side]:
     """Run `routeiq serve`."""
-    with GatewayProcess(folder, config, {"LITELLM_MASTER_KEY": KEY}) as gateway:
+    with GatewayProcess(folder, config, {"LITELLM_MASTER_KEY": KEY, "ROUTEIQ_WORKERS": str(workers)}) as gateway:
         gateway.wait_until_ready(READY_LIMIT_S)
         yield Side("routeiq", gateway.base_url, gateway.pid)
 
@@ -156,7 +173,7 @@ async def burst(session: aiohttp.ClientSession, side: Side, prompts: list[str]) 
 
 
 async def one_by_one(session: aiohttp.ClientSession, side: Side, prompts: list[str]) -> None:
-    """Send prompts one after the other and note how long each took."""
+    """Send prompts one after the other and note how long each took; the first of them finds the server asleep."""
     for prompt in prompts:
         begun = time.perf_counter()
         await ask(session, side, prompt)
@@ -165,20 +182,31 @@ async def one_by_one(session: aiohttp.ClientSession, side: Side, prompts: list[s
 
 async def measure(sides: tuple[Side, Side], rounds: int, requests: int, prompts: list[str]) -> None:
     """Let the two take turns; who begins changes from round to round."""
-    connector = aiohttp.TCPConnector(limit=CONNECTIONS * 2)
-    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(60)) as session:
-        for side in sides:
+    for side in sides:
+        async with connected() as session:
             await ready(session, side)
             await burst(session, side, prompts[: requests // 2])
-            side.per_second.clear()
-            side.cpu_ms.clear()
-        for turn in range(rounds):
-            for side in sides if turn % 2 else sides[::-1]:
+        side.per_second.clear()
+        side.cpu_ms.clear()
+    for turn in range(rounds):
+        for side in sides if turn % 2 else sides[::-1]:
+            async with connected() as session:
                 await burst(session, side, [prompts[i % len(prompts)] for i in range(requests)])
-                await one_by_one(session, side, prompts[: max(5, requests // 5)])
+        await asyncio.sleep(QUIET_S)
+        for first in range(0, max(GROUP, requests // 5), GROUP):
+            for side in sides if first // GROUP % 2 == turn % 2 else sides[::-1]:
+                async with connected() as session:
+                    await one_by_one(session, side, prompts[first : first + GROUP])
 
 
-def result(stock_side: Side, routed_side: Side, memory: tuple[float, float]) -> dict[str, float]:
+def connected() -> aiohttp.ClientSession:
+    """Return a client with connections of its own: servers close those that wait for their next turn."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=CONNECTIONS * 2), timeout=aiohttp.ClientTimeout(60)
+    )
+
+
+def result(stock_side: Side, routed_side: Side, memory: tuple[list[float], list[float]]) -> dict[str, float]:
     """Return the figures; throughput is compared round by round."""
     ratios = [b / a for a, b in zip(stock_side.per_second, routed_side.per_second, strict=True)]
     stock_p50, routed_p50 = statistics.median(stock_side.sequential_ms), statistics.median(routed_side.sequential_ms)
@@ -191,9 +219,23 @@ def result(stock_side: Side, routed_side: Side, memory: tuple[float, float]) -> 
         "added_p50_ms": routed_p50 - stock_p50,
         "stock_cpu_ms_per_request": statistics.median(stock_side.cpu_ms),
         "routed_cpu_ms_per_request": statistics.median(routed_side.cpu_ms),
-        "stock_rss_mb": memory[0],
-        "routed_rss_mb": memory[1],
-        "added_rss_mb": memory[1] - memory[0],
+        **sizes(*memory),
+    }
+
+
+def sizes(stock_mb: list[float], routed_mb: list[float]) -> dict[str, float]:
+    """Return what the two take: one process each by resident memory, several by their shares."""
+    if len(routed_mb) == 1:
+        return {
+            "stock_rss_mb": stock_mb[0],
+            "routed_rss_mb": routed_mb[0],
+            "added_rss_mb": routed_mb[0] - stock_mb[0],
+        }
+    return {
+        "stock_pss_mb": sum(stock_mb),
+        "routed_pss_mb": sum(routed_mb),
+        "stock_pss_mb_per_worker": statistics.mean(stock_mb[1:]),
+        "routed_pss_mb_per_worker": statistics.mean(routed_mb[1:]),
     }
 
 
@@ -202,6 +244,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--once", action="store_true", help="a few requests, to show that it runs")
     parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--workers", type=int, default=1, help="worker processes of each side")
     parser.add_argument("--requests", type=int, default=400, help="per round and server")
     parser.add_argument("--json", type=Path, help="write the figures to a file")
     given = parser.parse_args()
@@ -214,10 +257,13 @@ def main() -> None:
         section = {"strategy": "knn", "artifact": str(artifact), "aliases": {ALIAS: {}}}
         with ReplayProcess.start(time_scale=float("inf")) as provider:
             config = configuration(models, provider.openai_base_url, ALIAS, section)
-            with stock(folder, config) as left, routed(folder, config) as right:
+            with stock(folder, config, given.workers) as left, routed(folder, config, given.workers) as right:
                 asyncio.run(measure((left, right), rounds, requests, [task.prompt for task in tasks]))
                 figures = result(left, right, (left.memory_mb(), right.memory_mb()))
-    print(f"{platform.machine()}, Python {platform.python_version()}, {rounds} rounds of {requests} requests each")
+    print(
+        f"{platform.machine()}, Python {platform.python_version()}, {rounds} rounds of {requests} requests each, "
+        f"{given.workers} worker(s) each, load {os.getloadavg()[0]:.1f}"
+    )
     for key, value in figures.items():
         print(f"  {key:<28} {value:10.2f}")
     if given.json:

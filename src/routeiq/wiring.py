@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from routeiq import __version__
 from routeiq.config.compile import compile_snapshot
 from routeiq.config.load import Settings, load
+from routeiq.config.preload import Preloaded, stamps_of
 from routeiq.core.candidate import Candidate
 from routeiq.core.decision import Decision
 from routeiq.core.errors import ConfigError, RouteIQError
@@ -30,6 +31,7 @@ from routeiq.core.ports import Clock, Embedder, Telemetry
 from routeiq.core.remembered import LogStatus
 from routeiq.core.request import Caller, RouteRequest, Surface
 from routeiq.flow import NAMED_STRATEGY, RequestFlow
+from routeiq.guard.drain import Drain
 from routeiq.routing.learners import Learners
 from routeiq.routing.snapshot import Snapshot, SnapshotHolder
 from routeiq.routing.vitals import Vitals
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from routeiq.adapters.prometheus.metrics import PrometheusTelemetry
     from routeiq.adapters.sqlite.outcome_log import SqliteOutcomeLog
     from routeiq.http.edge import Edge
+    from routeiq.http.siblings import Siblings
 
 COLLECTOR_THRESHOLDS = (20_000, 20, 20)
 """After how many allocations and younger collections Python looks for cycles; its default is 700, 10, 10."""
@@ -141,14 +144,22 @@ def snapshot_of(settings: Settings, candidates: Sequence[Candidate], embedder: E
     return compile_snapshot(settings, candidates, FileArtifactStore(), embedder)
 
 
-def assemble(settings: Settings, candidates: Sequence[Candidate], lost_lines: Callable[[], int] = lambda: 0) -> Gateway:
+def assemble(
+    settings: Settings,
+    candidates: Sequence[Candidate],
+    lost_lines: Callable[[], int] = lambda: 0,
+    preloaded: Preloaded | None = None,
+) -> Gateway:
     """Build every part of one process; raises ConfigError or ArtifactError when something cannot be used.
 
-    `lost_lines` counts log lines that could not be written.
+    `lost_lines` counts log lines that could not be written. What is `preloaded` is used as long as the files say so.
     """
     clock = SystemClock()
-    embedder = embedder_of(settings) if settings.enabled else None
-    snapshot = snapshot_of(settings, candidates, embedder)
+    if preloaded is not None and preloaded.fits(settings):
+        embedder, snapshot = preloaded.embedder, preloaded.snapshot
+    else:
+        embedder = embedder_of(settings) if settings.enabled else None
+        snapshot = snapshot_of(settings, candidates, embedder)
     log = _outcome_log(settings, clock)
     vitals = Vitals()
     metrics = _metrics(snapshot, candidates, log.status, vitals, lost_lines)
@@ -245,11 +256,11 @@ def _lines(settings: Settings, clock: Clock) -> Telemetry:
     return LogTelemetry(clock, random.Random(), share=float(settings.routeiq.decision_log))  # noqa: S311 - a sample
 
 
-def _json_lines(settings: Settings, stack: ExitStack) -> "JsonLogging":
+def _json_lines(settings: Settings, stack: ExitStack, worker_id: str | None = None) -> "JsonLogging":
     """Have this process write JSON lines only, its host's messages and prints included, until the stack is closed."""
     from routeiq.adapters.logs import JsonLogging, LineHandler, PrintedLines
 
-    handler = LineHandler(sys.stdout, service=settings.environment.service_name)
+    handler = LineHandler(sys.stdout, service=settings.environment.service_name, worker_id=worker_id)
     lines = JsonLogging(handler, level=logging.getLogger("uvicorn.error").getEffectiveLevel())
     lines.start()
     stack.callback(lines.stop)
@@ -301,15 +312,33 @@ def _close_at_exit(gateway: Gateway) -> None:
     asyncio.run(gateway.close())
 
 
-def app() -> "Edge":
-    """Serve mode: return our edge around LiteLLM's application."""
+def preload(settings: Settings) -> Preloaded:
+    """Import LiteLLM's proxy and load what can be shared, for workers that are forked from this process.
+
+    Starts no thread and opens no connection: neither would survive. Raises what `assemble` raises.
+    """
+    from routeiq.adapters.litellm import host
+
+    gc.disable()
+    with redirect_stdout(sys.stderr):
+        host.load_app()
+    embedder = embedder_of(settings) if settings.enabled else None
+    stamps = stamps_of(settings.files)
+    loaded = Preloaded(settings, embedder, snapshot_of(settings, _candidates(settings), embedder), stamps)
+    gc.enable()
+    gc.freeze()
+    return loaded
+
+
+def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) -> "Edge":
+    """Serve mode: return our edge around LiteLLM's application. One of several workers has siblings."""
     from routeiq.adapters.litellm import host
     from routeiq.http.edge import Edge
 
     settings = load()
     stack = ExitStack()
-    lines = _json_lines(settings, stack)
-    gateway = assemble(settings, _candidates(settings), lambda: lines.handler.dropped)
+    lines = _json_lines(settings, stack, str(siblings.index) if siblings is not None else None)
+    gateway = assemble(settings, _candidates(settings), lambda: lines.handler.dropped, preloaded)
     inner = host.load_app(once_logging=lines.adopt)
     if settings.enabled:
         _register(gateway, announces=False)
@@ -318,9 +347,13 @@ def app() -> "Edge":
     async def started() -> None:
         lines.adopt()
         _spare_the_collector()
+        if siblings is not None:
+            await siblings.open(gateway.metrics.render)
         logger.info("RouteIQ %s serves snapshot %s", __version__, gateway.flow.holder.current.version)
 
     async def stopped() -> None:
+        if siblings is not None:
+            await siblings.close()
         await gateway.close()
         stack.close()
 
@@ -330,7 +363,8 @@ def app() -> "Edge":
         log=gateway.log,
         auth=host.KeyAuthenticator(access),
         translate=preview_request,
-        metrics=gateway.metrics.render,
+        metrics=gateway.metrics.render if siblings is None else siblings.metrics(gateway.metrics.render),
+        drain=Drain(settings.environment.lame_duck_s, settings.environment.drain_timeout_s),
         on_startup=started,
         on_shutdown=stopped,
         status=gateway.status,

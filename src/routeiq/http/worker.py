@@ -27,7 +27,13 @@ HEADERS_LIMIT: Final = 1 << 20
 """Most bytes of a request's head where h11 parses it; its own 16 KB cut a head that comes in pieces."""
 
 TICK_S: Final = 0.1
-KEEP_ALIVE_S: Final = 5
+KEEP_ALIVE_S: Final = 75
+"""How long a connection may wait for its next request: longer than a load balancer keeps one (nginx: 60 s), as whoever
+closes first must not be the one who is just being sent a request."""
+
+IDLE_S: Final = 5.0
+"""How long a worker that retires waits for a request on connections that have none."""
+
 CUT_S: Final = 2.0
 """How long what was cut may take to say its last words."""
 
@@ -153,7 +159,7 @@ class WorkerServer(uvicorn.Server):  # type: ignore[misc]  # uvicorn is not look
         if phase is Phase.REFUSING:
             return not self._edge.traffic.under_way
         if self._retired_at is not None:
-            idle = not self._edge.traffic.under_way and now - self._retired_at > KEEP_ALIVE_S
+            idle = not self._edge.traffic.under_way and now - self._retired_at > IDLE_S
             return idle or not self.server_state.connections
         return False
 

@@ -78,7 +78,7 @@ class GatewayProcess:
         path.write_text(yaml.safe_dump(dict(config), sort_keys=False), encoding="utf-8")
         command = [sys.executable, "-m", "routeiq", "serve", "--config", str(path)]
         command += ["--host", "127.0.0.1", "--port", str(self.port)]
-        variables = for_child({"LITELLM_MASTER_KEY": self.key, **(environment or {})})
+        variables = for_child({"LITELLM_MASTER_KEY": self.key, "ROUTEIQ_LAME_DUCK_SECONDS": "0", **(environment or {})})
         with self._log.open("ab") as sink:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
                 command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=variables, cwd=folder
