@@ -21,6 +21,7 @@ from routeiq.config.environment import OLD_NAMES, Environment
 from routeiq.config.settings import (
     AffinitySettings,
     AliasSettings,
+    CompoundSettings,
     ArmSettings,
     Concern,
     EmbedderSettings,
@@ -48,6 +49,7 @@ CONCERNS: tuple[tuple[str, type[Concern]], ...] = (
     ("experiments.NAME.arms.NAME", ArmSettings),
     ("experiments.NAME.ramp[]", RampSettings),
     ("affinity", AffinitySettings),
+    ("compound.NAME", CompoundSettings),
     ("embedder", EmbedderSettings),
     ("outcome_log", OutcomeLogSettings),
     ("online", OnlineSettings),
@@ -161,6 +163,8 @@ def _type(annotation: Any) -> str:
 
 
 def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
     default = field.default
     if default is None or default == {} or isinstance(default, Concern):
         return ""

@@ -182,6 +182,16 @@ class RequestFlow:
         self.telemetry.decided(request, decision, parent)
         return decision
 
+    def weigh(self, passage: Passage, barred: Mapping[str, str]) -> Decision:
+        """Return what is expected of the candidates of a compound model. Nothing is kept or reported. Never raises."""
+        return self._settle(passage, barred)
+
+    def conclude(self, passage: Passage, decision: Decision, parent: Any = None) -> None:
+        """Keep and report a decision that a compound model has come to; once per passage."""
+        passage.decision = decision
+        self.log.record_decision(passage.request, decision, passage.features.embedding)
+        self.telemetry.decided(passage.request, decision, parent)
+
     async def preview(self, request: RouteRequest, barred: Mapping[str, str] | None = None) -> Decision:
         """Return what would be decided now. No call follows, so nothing is counted, kept, logged or reported.
 

@@ -27,7 +27,7 @@ from routeiq.core.decision import Decision
 from routeiq.core.errors import ConfigError, RouteIQError
 from routeiq.core.metrics import IN_FLIGHT, LINES_DROPPED, LOG_DROPPED, LOG_HEALTHY, LOG_QUEUED, Metric
 from routeiq.core.outcome import Outcome
-from routeiq.core.ports import Clock, Embedder, Telemetry
+from routeiq.core.ports import Authenticator, Clock, Embedder, Telemetry
 from routeiq.core.remembered import LogStatus
 from routeiq.core.request import Caller, RouteRequest, Surface
 from routeiq.flow import NAMED_STRATEGY, RequestFlow
@@ -226,7 +226,11 @@ def _metrics(
     }
     return PrometheusTelemetry(
         __version__,
-        strategies={NAMED_STRATEGY, *(route.profile.strategy for route in snapshot.routes.values())},
+        strategies={
+            NAMED_STRATEGY,
+            *(route.profile.strategy for route in snapshot.routes.values()),
+            *(compound.method.name for compound in snapshot.compounds.values()),
+        },
         models={candidate.name for candidate in candidates},
         sources=sources,
         beside=(REGISTRY,),  # LiteLLM's own metrics, which its path would show if ours did not stand before it
@@ -303,6 +307,8 @@ def _install() -> None:
     if not settings.enabled:
         logger.warning("%s has no section routeiq_settings; RouteIQ stays out of the way", settings.path)
         return
+    if settings.routeiq.compound:
+        logger.warning("compound models need `routeiq serve`; not served: %s", ", ".join(settings.routeiq.compound))
     gateway = assemble(settings, _candidates(settings))
     _register(gateway, announces=True)
     atexit.register(_close_at_exit, gateway)
@@ -358,7 +364,7 @@ def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) 
         stack.close()
 
     return Edge(
-        inner,
+        _with_compounds(inner, gateway.flow, host.KeyAuthenticator(access)),
         flow=gateway.flow,
         log=gateway.log,
         auth=host.KeyAuthenticator(access),
@@ -370,6 +376,13 @@ def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) 
         status=gateway.status,
         checks=gateway.checks,
     )
+
+
+def _with_compounds(inner: Any, flow: RequestFlow, auth: Authenticator) -> Any:
+    """Return LiteLLM's application with the compound models around it."""
+    from routeiq.http.compound.models import CompoundModels
+
+    return CompoundModels(inner, flow=flow, auth=auth, translate=preview_request)
 
 
 def _spare_the_collector() -> None:

@@ -13,6 +13,7 @@ from routeiq.config.load import Settings, load
 from routeiq.config.virtual_models import check_alias
 from routeiq.core.candidate import Candidate
 from routeiq.core.request import Capability
+from routeiq.routing.compound.methods import Compound
 from routeiq.routing.snapshot import Route
 from routeiq.wiring import embedder_of, snapshot_of
 
@@ -36,7 +37,10 @@ def check(config: Config = None) -> None:
     for route in compiled.routes.values():
         console.print(_table(route))
         warn(_doubts(settings, route))
-    if not compiled.routes:
+    for compound in compiled.compounds.values():
+        console.print(_compound_table(compound))
+        warn(_compound_doubts(compound))
+    if not compiled.routes and not compiled.compounds:
         warn(["routeiq_settings has no aliases, so nothing is routed; `routeiq init --alias auto` adds one"])
     console.print(
         f"[green]valid[/]  {escape(str(settings.path))}  snapshot {compiled.version}  "
@@ -44,9 +48,30 @@ def check(config: Config = None) -> None:
     )
 
 
-def _table(route: Route) -> Table:
+def _compound_table(compound: Compound) -> Table:
+    money = "" if compound.budget.max_cost_usd is None else f" and {compound.budget.max_cost_usd:g} USD"
+    return _table(
+        compound.route,
+        f"[bold]{escape(compound.name)}[/]  compound model by {compound.method.name}, "
+        f"at most {compound.budget.max_calls} calls{money} in {compound.budget.deadline_s:g} s",
+    )
+
+
+def _compound_doubts(compound: Compound) -> Iterator[str]:
+    """Say what is valid but probably not meant of a compound model."""
+    unpriced = [c.name for c in compound.route.table.candidates if c.usd_per_output_token is None]
+    if unpriced:
+        yield (
+            f"{compound.name}: no price is known of {', '.join(unpriced)}, so the candidates stay in the order of the "
+            f"settings and max_cost_usd cannot be kept; state input_cost_per_token and output_cost_per_token"
+        )
+    if len(compound.candidates) < 2 and compound.method.answers_alone:
+        yield f"{compound.name}: {compound.method.name} over one candidate asks only that; name at least two"
+
+
+def _table(route: Route, title: str | None = None) -> Table:
     profile = route.profile
-    title = f"[bold]{escape(route.alias)}[/]  strategy {escape(profile.strategy)}"
+    title = title or f"[bold]{escape(route.alias)}[/]  strategy {escape(profile.strategy)}"
     if profile.artifact:
         title += f"  artifact {escape(profile.artifact)}"
     table = Table(title=title, title_justify="left", title_style="")

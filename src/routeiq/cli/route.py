@@ -4,7 +4,7 @@ import json
 import random
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Annotated
 
 import typer
@@ -16,10 +16,12 @@ from routeiq.cli.options import AsJson, Config
 from routeiq.cli.output import stdout, warn, working
 from routeiq.cli.prices import known_candidates
 from routeiq.config.load import Settings, load
-from routeiq.core.decision import SCHEMA_VERSION, CandidateReport, Decision
+from routeiq.core.decision import SCHEMA_VERSION, CandidateReport, Decision, Reason
 from routeiq.core.errors import ConfigError
 from routeiq.core.ports import Embedder
 from routeiq.core.request import Surface
+from routeiq.http.answers import compound_form
+from routeiq.routing.compound.methods import Compound
 from routeiq.routing.router import Router
 from routeiq.routing.snapshot import Snapshot
 from routeiq.routing.stages import Features
@@ -45,14 +47,18 @@ def route(
     warn(settings.warnings)
     text = sys.stdin.read() if prompt == "-" else prompt
     decision = _decide(snapshot, embedder, text, alias or _only(settings), hint)
+    compound = snapshot.compounds.get(decision.alias)
+    if compound is not None:
+        decision = replace(decision, strategy=compound.method.name, reason=Reason.COMPOUND)
     if as_json:
-        print(json.dumps(_form(decision)))
+        told = {} if compound is None else {"compound": compound_form(compound)}
+        print(json.dumps({**_form(decision), **told}))
     else:
-        _show(decision)
+        _show(decision, compound)
 
 
 def _only(settings: Settings) -> str:
-    aliases = list(settings.routeiq.aliases)
+    aliases = list(settings.routeiq.aliases) or list(settings.routeiq.compound)
     if len(aliases) == 1 or "auto" in aliases:
         return "auto" if "auto" in aliases else aliases[0]
     if aliases:
@@ -80,15 +86,22 @@ def _form(decision: Decision) -> dict[str, object]:
         **named,
         "id": None,
         "candidates": [asdict(report) for report in decision.candidates],
+        "calls": [],
     }
 
 
-def _show(decision: Decision) -> None:
+def _show(decision: Decision, compound: Compound | None) -> None:
     console = stdout()
-    console.print(
-        f"[bold]{escape(decision.alias)}[/] goes to [bold green]{escape(decision.choice)}[/]  "
-        f"({decision.reason}, probability {decision.propensity:.2f})"
-    )
+    if compound is None:
+        console.print(
+            f"[bold]{escape(decision.alias)}[/] goes to [bold green]{escape(decision.choice)}[/]  "
+            f"({decision.reason}, probability {decision.propensity:.2f})"
+        )
+    else:
+        console.print(
+            f"[bold]{escape(decision.alias)}[/] is a compound model: {compound.method.summary}, in at most "
+            f"{compound.budget.max_calls} calls. What is expected of each candidate before any is called:"
+        )
     console.print(_table(decision))
     artifact = f"  artifact {decision.artifact}" if decision.artifact else ""
     console.print(f"[dim]strategy {escape(decision.strategy)}{escape(artifact)}  snapshot {decision.snapshot}[/]")

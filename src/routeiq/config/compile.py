@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from hashlib import sha256
 from typing import Any
 
+from routeiq.config.compound import compounds
 from routeiq.config.experiments import At, experiments
 from routeiq.config.load import Settings
 from routeiq.config.plugins import strategies
@@ -64,7 +65,15 @@ def compile_snapshot(
         routes[name] = route_of(name, alias, ("aliases", name), table)
     trials = experiments(settings, routes, route_of)
     in_arms = {f"{e.plan.name}/{arm}": route for e in trials for arm, route in e.routes.items()}
-    return Snapshot(_version(settings, {**routes, **in_arms}, embedder), routes, experiments=trials)
+
+    def fits(where: str, artifact: Artifact, table: CandidateTable) -> Recipe:
+        trained = _named(artifact.manifest.strategy, where, others)
+        _check_fit(where, artifact, trained, table, embedder)
+        return trained
+
+    several = compounds(settings, by_name, filters, artifacts, fits)
+    every = {**routes, **{name: compound.route for name, compound in several.items()}}
+    return Snapshot(_version(settings, {**every, **in_arms}, embedder), routes, several, trials)
 
 
 def _choose(

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 
 from routeiq.config.document import Document, KeyPath, read_document
 from routeiq.config.environment import Environment, config_path, read_environment, reference
-from routeiq.config.settings import SECTION, AliasSettings, Concern, RouteIQSettings
+from routeiq.config.settings import SECTION, AliasSettings, CompoundSettings, Concern, RouteIQSettings
 from routeiq.core.errors import ConfigError, UnknownKey, nearest
 
 
@@ -162,14 +162,18 @@ def _found(document: Document, at: KeyPath) -> str:
     return shown if len(shown) <= 80 else f"a {type(value).__name__} of length {len(value)}"
 
 
+_NAMED: Mapping[int | str, type[Concern]] = {"aliases": AliasSettings, "compound": CompoundSettings}
+"""Settings by names that the operator gives."""
+
+
 def _keys_at(path: tuple[int | str, ...]) -> list[str]:
     """Return the keys that the settings class at a path of the section knows."""
     concern: type[Concern] = RouteIQSettings
     steps = list(path)
     while steps:
         step = steps.pop(0)
-        if concern is RouteIQSettings and step == "aliases":
-            concern, steps = AliasSettings, steps[1:]
+        if concern is RouteIQSettings and step in _NAMED:
+            concern, steps = _NAMED[str(step)], steps[1:]
         else:
             annotation = concern.model_fields[str(step)].annotation
             if not (isinstance(annotation, type) and issubclass(annotation, Concern)):

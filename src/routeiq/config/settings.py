@@ -152,6 +152,50 @@ class ExperimentSettings(Concern):
     )
 
 
+CompoundMethod = Literal["automix", "cascade", "knn-multiround", "llm-multiround", "router-r1"]
+
+
+class CompoundSettings(Concern):
+    """One compound model: what clients name as `model`, and how it is answered by several calls to candidates."""
+
+    method: CompoundMethod = Field(description="How the answer is come to, see [strategies](strategies/index.md).")
+    candidates: Names = Field(description="Model names of the model_list that may answer. Their prices order them.")
+    model: Name | None = Field(
+        default=None,
+        description="Model that verifies (`automix`; default: the one that answered), decomposes (`knn-multiround`; "
+        "default: the cheapest) or leads (`llm-multiround`, `router-r1`; required).",
+    )
+    artifact: Path | None = Field(
+        default=None,
+        description="Trained artifact that says what to expect of each candidate. Default where one is needed "
+        "(`knn-multiround`, `cascade` by `expected_score`): the `artifact` of the section.",
+    )
+    confidence: Literal["self_consistency", "expected_score"] = Field(
+        default="self_consistency",
+        description="What `cascade` believes an answer by: how many of its samples agree, or the artifact.",
+    )
+    threshold: float = Field(
+        default=0.5, ge=0, le=1, allow_inf_nan=False, description="Confidence from which an answer is accepted."
+    )
+    samples: int = Field(default=3, ge=1, le=16, description="How often an answer is verified, or a question sampled.")
+    rounds: int = Field(default=4, ge=1, le=16, description="How many smaller questions are asked at most.")
+    objective: Annotated[ObjectiveSettings, BeforeValidator(_empty_if_none)] = ObjectiveSettings()
+    max_calls: int = Field(default=8, ge=1, le=64, description="Calls to models for one request, at most.")
+    max_cost_usd: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="US dollars for one request: after the first call, one that is expected to go beyond is not made.",
+    )
+    deadline_s: float = Field(
+        default=120.0,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Seconds within which the answer must have begun; then the best answer so far is given.",
+    )
+
+
 class EmbedderSettings(Concern):
     """What turns a prompt into the vector that learned strategies look at."""
 
@@ -225,6 +269,9 @@ class RouteIQSettings(Concern):
         default={}, description="A/B experiments by name; an alias takes part in one at most."
     )
     affinity: Annotated[AffinitySettings, BeforeValidator(_empty_if_none)] = AffinitySettings()
+    compound: Annotated[dict[Name, CompoundSettings], BeforeValidator(_empty_if_none)] = Field(
+        default={}, description="The compound models, by the name that clients give as `model`; for `routeiq serve`."
+    )
     embedder: Annotated[EmbedderSettings, BeforeValidator(_empty_if_none)] = EmbedderSettings()
     outcome_log: Annotated[OutcomeLogSettings, BeforeValidator(_empty_if_none)] = OutcomeLogSettings()
     allow_list: Annotated[dict[Name, Annotated[list[Name], Field(min_length=1)]], BeforeValidator(_empty_if_none)] = (

@@ -6,15 +6,16 @@ Owns the JSON form of the nouns over HTTP. Fields are named as in `core`, so tha
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from routeiq.core.decision import SCHEMA_VERSION, Decision
+from routeiq.core.decision import SCHEMA_VERSION, Decision, Reason
 from routeiq.core.errors import RouteIQError
 from routeiq.core.outcome import Feedback, Outcome
 from routeiq.core.ports import Remembered
+from routeiq.routing.compound.methods import Compound
 
 RETRY_AFTER_S = 1
 """What a 503 of ours says in Retry-After, in seconds."""
@@ -54,6 +55,25 @@ def decision_form(decision: Decision) -> dict[str, Any]:
     form["affinity"] = None if decision.affinity is None else _flat(decision.affinity)
     form["calls"] = [_flat(call) for call in decision.calls]
     return {"schema": SCHEMA_VERSION, **form}
+
+
+def preview_form(decision: Decision, compound: Compound | None) -> dict[str, Any]:
+    """Return a dry run; of a compound model it says what is expected of each candidate before any is called."""
+    if compound is None:
+        return {**decision_form(decision), "dry_run": True}
+    named = replace(decision, strategy=compound.method.name, reason=Reason.COMPOUND)
+    return {**decision_form(named), "dry_run": True, "compound": compound_form(compound)}
+
+
+def compound_form(compound: Compound) -> dict[str, Any]:
+    """Return what a compound model is: its method, who may answer, and what one request may spend."""
+    return {
+        "method": compound.method.name,
+        "candidates": list(compound.candidates),
+        "model": compound.plan.model,
+        "artifact": compound.route.profile.artifact,
+        **_flat(compound.budget),
+    }
 
 
 def remembered_form(found: Remembered) -> dict[str, Any]:

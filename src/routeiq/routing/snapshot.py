@@ -1,12 +1,16 @@
 """An immutable picture of everything a decision depends on, and the one place where it is exchanged."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from routeiq.core.experiment import Plan
 from routeiq.routing.affinity import Stay
 from routeiq.routing.profile import Profile
 from routeiq.routing.table import CandidateTable
+
+if TYPE_CHECKING:
+    from routeiq.routing.compound.methods import Compound
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +36,22 @@ class Arms:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All routes of one configuration. `version` identifies it in decisions, logs and status pages."""
+    """All routes and compound models of one configuration.
+
+    `version` identifies it in decisions, logs and status pages.
+    """
 
     version: str
     routes: Mapping[str, Route]
+    compounds: "Mapping[str, Compound]" = field(default_factory=dict)
     experiments: tuple[Arms, ...] = ()
 
     def route(self, alias: str) -> Route | None:
-        """Return the route of a virtual model, or None when the name is not one."""
-        return self.routes.get(alias)
+        """Return the route of a virtual model, or of what a compound model may call; None when the name is neither."""
+        found = self.routes.get(alias)
+        if found is None and alias in self.compounds:
+            return self.compounds[alias].route
+        return found
 
     def stays(self, alias: str) -> bool:
         """Return whether conversations of an alias, in whichever arm, stay on their model."""

@@ -89,7 +89,7 @@ def test_a_reference_to_nothing_is_refused(tmp_path: Path) -> None:
         ("embedder: {deadline: 3}", r"embedder.deadline: unknown key 'deadline'; did you mean 'deadline_ms'\?"),
         (
             "zzz: 1",
-            r"unknown key 'zzz'; known: aliases, allow_list, artifact, decision_log, embedder, online, outcome_log, strategy",
+            r"unknown key 'zzz'; known: .*allow_list, artifact, ",
         ),
     ],
 )

@@ -12,6 +12,7 @@ from litellm.integrations.custom_logger import CustomLogger
 from litellm.types.router import CustomRoutingStrategyBase
 
 from routeiq.adapters.litellm import host, translate
+from routeiq.core.compound import WITHIN
 from routeiq.core.decision import Decision, Reason
 from routeiq.core.headers import DEGRADED, decision_headers
 from routeiq.core.outcome import Outcome, Status
@@ -37,6 +38,8 @@ class RouteIQHook(CustomLogger):  # type: ignore[misc] # LiteLLM ships no usable
         self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: Any
     ) -> dict[str, Any] | None:
         """Open the passage of a request for a virtual model, or for a candidate by its own name; change nothing."""
+        if WITHIN.get() is not None:
+            return None  # one decision is kept of a compound request, and it holds this call
         try:
             _forget_claims(data)
             surface = translate.SURFACES.get(getattr(call_type, "value", call_type))

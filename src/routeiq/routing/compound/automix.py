@@ -32,7 +32,9 @@ def automix(question: Question, pool: tuple[Prospect, ...], ledger: Ledger, plan
             kept.append((0.0, reply))
             cut = ledger.refused
             break
-        score = vouched((yield checks))
+        verdicts = yield checks
+        score = vouched(verdicts)
+        _note(ledger, reply, score, verdicts)
         kept.append((score or 0.0, reply))
         if score is not None and score >= plan.threshold:
             return Answer(reply, score)
@@ -52,3 +54,12 @@ def vouched(replies: tuple[Reply, ...]) -> float | None:
     """Return the share of verdicts that are "correct" among those that can be read; None when none can."""
     verdicts = [found for reply in replies if reply.ok and (found := verdict(reply.text)) is not None]
     return sum(verdicts) / len(verdicts) if verdicts else None
+
+
+def _note(ledger: Ledger, reply: Reply, score: float | None, verdicts: tuple[Reply, ...]) -> None:
+    """Leave the score of an answer, and each verdict as 1 or 0, for the explanation."""
+    if score is not None:
+        ledger.scores[reply.number] = score
+    for told in verdicts:
+        if told.ok and (found := verdict(told.text)) is not None:
+            ledger.scores[told.number] = float(found)

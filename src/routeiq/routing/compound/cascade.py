@@ -56,6 +56,7 @@ def _consistent(pool: tuple[Prospect, ...], ledger: Ledger, plan: Plan) -> Run:
         found = agreement(replies)
         if found is not None:
             kept.append(found)
+            ledger.scores[found[1].number] = found[0]
             if cut is None and found[0] >= plan.threshold:
                 return Answer(found[1], found[0])
         if cut is not None and kept:

@@ -25,7 +25,7 @@ class Ledger:
     """The account of one request. `expected` maps model names to what a call is expected to cost, in US dollars.
 
     A call of unknown price is expected to cost what the dearest known one does. `elapsed` returns the seconds since the
-    request came in.
+    request came in. `scores` (0..1) are what came of checking an answer, by the number of its call.
     """
 
     budget: Budget
@@ -34,6 +34,7 @@ class Ledger:
     calls: int = 0
     spent_usd: float = 0.0
     refused: str | None = None
+    scores: dict[int, float] = field(default_factory=dict)
     _reserved: dict[int, float] = field(default_factory=dict)
 
     def allows(self, *models: str | None, keep: str | None = None) -> bool:

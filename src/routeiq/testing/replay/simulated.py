@@ -12,6 +12,7 @@ from functools import lru_cache
 import orjson
 
 from routeiq.testing.replay.answers import Answer, UnknownModel, normalise
+from routeiq.testing.replay.roles import play
 from routeiq.testing.tasks.models import MODELS_BY_NAME, SimulatedReply, simulate
 from routeiq.testing.tasks.task_list import all_tasks
 from routeiq.testing.tasks.usage import estimate_tokens
@@ -43,7 +44,8 @@ class SimulatedSource:
             raise UnknownModel(f"The model '{model}' does not exist")
         prompt = normalise(prompt_text)
         if prompt not in self._tasks:
-            return self._generic(model, prompt_text)
+            said = play(model, prompt_text, self._tasks, self._text, self._seed)
+            return self._generic(model, prompt_text, said)
         reply = self._simulate(prompt, model)
         call, text = reply.tool_call, reply.text
         if call is not None and not tools:
@@ -53,8 +55,11 @@ class SimulatedSource:
     def _draw(self, prompt: str, model: str) -> SimulatedReply:
         return simulate(self._tasks[prompt], model, self._seed)
 
-    def _generic(self, model: str, prompt_text: str) -> Answer:
-        text = f"This is {model}, a simulated model. It has answers to the built-in tasks only."
+    def _text(self, prompt_text: str, model: str) -> str:
+        return self.answer(model, prompt_text, ()).text
+
+    def _generic(self, model: str, prompt_text: str, said: str | None) -> Answer:
+        text = said or f"This is {model}, a simulated model. It has answers to the built-in tasks only."
         tokens = estimate_tokens(text)
         latency, ttft = MODELS_BY_NAME[model].speed.stated(tokens, normalise(prompt_text), model, self._seed)
         return Answer(text, None, estimate_tokens(prompt_text), tokens, latency, ttft)
