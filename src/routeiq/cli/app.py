@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from routeiq.cli.admin import group as admin_group
 from routeiq.cli.check import check
 from routeiq.cli.decide import decide
 from routeiq.cli.demo import add_to as add_demo
@@ -53,6 +54,7 @@ def application(reporter: Reporter) -> typer.Typer:
         app.command(epilog=f"Example: {example}")(command)
     app.command("eval", epilog=_EVAL)(evaluate)
     app.add_typer(train, name="train")
+    app.add_typer(admin_group(), name="admin")
     app.command("import", epilog=_IMPORT)(import_outcomes)
     add_demo(app)
     return app

@@ -16,7 +16,7 @@ from routeiq.core.errors import RouteIQError
 from routeiq.core.ports import Clock, Embedder
 from routeiq.routing.snapshot import Snapshot, SnapshotHolder
 
-LIVE = frozenset({"strategy", "artifact", "aliases", "allow_list", "experiments"})
+LIVE = frozenset({"strategy", "artifact", "aliases", "allow_list", "experiments", "signatures"})
 """Keys of `routeiq_settings` that take effect without a restart: those that a snapshot is compiled from."""
 
 

@@ -257,6 +257,112 @@ class OnlineSettings(Concern):
     save_updates: int = Field(default=200, ge=1, description="How much learning, in judgements, a crash may lose.")
 
 
+class SignatureSettings(Concern):
+    """Whose artifacts are served."""
+
+    trusted_keys: list[Name] = Field(
+        default=[],
+        description="Public keys (`ed25519:...`, as `routeiq admin keygen` prints them). With any, a signed artifact "
+        "is served only if one of them signed it.",
+    )
+    required: bool = Field(default=False, description="Whether artifacts without a signature are refused, too.")
+
+    @model_validator(mode="after")
+    def _somebody_is_trusted(self) -> "SignatureSettings":
+        if self.required and not self.trusted_keys:
+            raise ValueError("`required` needs `trusted_keys`: without any, no artifact could be served")
+        return self
+
+
+PriorityName = Literal["low", "normal", "high"]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
+Seconds = Annotated[float, Field(gt=0, le=3_600, allow_inf_nan=False)]
+
+
+class ShareSettings(Concern):
+    """What one team or key gets of each worker while others want it too."""
+
+    max_concurrent: Count = Field(
+        default=0, description="Requests under way at once in one worker; 0: its `share` of the worker, if that is set."
+    )
+    max_everywhere: Count = Field(
+        default=0,
+        description="Requests under way at once on all workers of all replicas together, counted in shared state; "
+        "0: not bounded. For teams.",
+    )
+    weight: float = Field(
+        default=1.0, gt=0, le=1_000, allow_inf_nan=False, description="Turns for one turn of a team with weight 1."
+    )
+    priority: PriorityName = Field(default="normal", description="Who waits with a higher priority goes first.")
+
+
+class LimitsSettings(Concern):
+    """How many calls to models each worker lets in; who waits, and who is refused. All bounds are off by default."""
+
+    max_concurrent_requests: Count = Field(
+        default=0, description="Requests under way at once in one worker; 0: not bounded."
+    )
+    max_queued_requests: Count | None = Field(
+        default=None,
+        description="Requests that may wait for one worker. Default: as many as may be under way, or 100.",
+    )
+    queue_timeout_s: Seconds = Field(
+        default=5.0,
+        description="How long a request may wait. Who would have to wait longer is refused at once.",
+    )
+    max_tokens_in_flight: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="Prompt tokens under way at once in one worker, estimated from the length of the body; "
+        "0: not bounded.",
+    )
+    max_p95_latency_s: Seconds | None = Field(
+        default=None,
+        description="95th percentile of the time until an answer begins above which fewer requests are let in.",
+    )
+    share: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Part of `max_concurrent_requests` that one team, or one key without a team, may have at once.",
+    )
+    replicas: int = Field(
+        default=1,
+        ge=1,
+        le=10_000,
+        description="How many replicas there are: `max_everywhere` is divided by it while shared state is away.",
+    )
+    teams: Annotated[dict[Name, ShareSettings], BeforeValidator(_empty_if_none)] = Field(
+        default={}, description="Shares of teams, by team id."
+    )
+    keys: Annotated[dict[Name, ShareSettings], BeforeValidator(_empty_if_none)] = Field(
+        default={},
+        description="Shares of keys, by LiteLLM's hash of the key (`/key/info` shows it). For a key of a team only "
+        "`max_concurrent` counts, within the team.",
+    )
+
+
+class BreakerSettings(Concern):
+    """When a candidate, or all of a provider, is tried last for a while because it fails or is too slow."""
+
+    enabled: bool = Field(default=True, description="Whether open breakers change the order in which models are tried.")
+    failure_threshold: int = Field(
+        default=5, ge=1, le=100_000, description="Calls that must have failed, or been too slow, within the window."
+    )
+    failure_share: float = Field(
+        default=0.5, gt=0, le=1, allow_inf_nan=False, description="Part of all calls that they must make up."
+    )
+    window_s: Seconds = Field(default=30.0, description="How long a call counts.")
+    timeout_s: Seconds = Field(default=30.0, description="How long it stays open before a probe is let through.")
+    probes: int = Field(default=1, ge=1, le=100, description="Probes that each worker has under way at once.")
+    max_latency_s: Seconds | None = Field(
+        default=None, description="Plain calls that take longer count as too slow. Default: none does."
+    )
+    max_ttft_s: Seconds | None = Field(
+        default=None, description="Streams whose first token takes longer count as too slow. Default: none does."
+    )
+
+
 class RouteIQSettings(Concern):
     """The section `routeiq_settings`."""
 
@@ -281,4 +387,7 @@ class RouteIQSettings(Concern):
         )
     )
     online: Annotated[OnlineSettings, BeforeValidator(_empty_if_none)] = OnlineSettings()
+    signatures: Annotated[SignatureSettings, BeforeValidator(_empty_if_none)] = SignatureSettings()
+    limits: Annotated[LimitsSettings, BeforeValidator(_empty_if_none)] = LimitsSettings()
+    breakers: Annotated[BreakerSettings, BeforeValidator(_empty_if_none)] = BreakerSettings()
     decision_log: bool = Field(default=True, description="Whether each decision writes one JSON log line.")

@@ -11,6 +11,7 @@ log field. What a person needs to know (file, key, row, what was found, what was
     ├── ArtifactError               artifact_invalid      a trained artifact cannot be used; never served
     │   ├── ArtifactDigestMismatch  artifact_digest
     │   ├── ArtifactSchemaTooNew    artifact_schema
+    │   ├── ArtifactSignatureInvalid  artifact_signature  not signed by a trusted key, or changed since
     │   ├── CandidateMismatch       artifact_candidates
     │   └── EmbedderMismatch        artifact_embedder
     ├── DataError                   data_invalid          a file of outcomes or prompts has a row that cannot be read
@@ -86,6 +87,12 @@ class ArtifactSchemaTooNew(ArtifactError):
     """The artifact was written by a newer RouteIQ."""
 
     reason = "artifact_schema"
+
+
+class ArtifactSignatureInvalid(ArtifactError):
+    """No trusted key vouches for the artifact, or it was changed after it was signed."""
+
+    reason = "artifact_signature"
 
 
 class CandidateMismatch(ArtifactError):

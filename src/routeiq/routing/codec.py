@@ -48,6 +48,15 @@ def encode(artifact: Artifact) -> Encoded:
     return Encoded((manifest + "\n").encode(), _pack(sealed.arrays))
 
 
+def signed_part(manifest: Manifest) -> bytes:
+    """Return the bytes of a manifest that a signature covers: everything but the signature, the arrays by their digest.
+
+    The same manifest gives the same bytes however its file is laid out.
+    """
+    content = {key: value for key, value in asdict(manifest).items() if key != "signature"}
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
 def decode(encoded: Encoded, name: str) -> Artifact:
     """Return a verified artifact; `name` is the file that errors speak of.
 

@@ -1,0 +1,12 @@
+"""The group `routeiq admin`: commands of those who run a gateway, one module for each concern."""
+
+import typer
+
+from routeiq.cli.signing import add_to as add_signing
+
+
+def group() -> typer.Typer:
+    """Return the group with all its commands."""
+    admin = typer.Typer(help="Keys and signatures, and what is changed on a running gateway.", no_args_is_help=True)
+    add_signing(admin)
+    return admin
