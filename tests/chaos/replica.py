@@ -91,6 +91,12 @@ class Replica:
             time.sleep(0.1)
         raise AssertionError(f"replica {self.port} is not ready:\n{self.said()[-4000:]}")
 
+    def warm_up(self) -> None:
+        """Have each worker answer something: what LiteLLM loads at its first call is no part of any figure here."""
+        message = {"role": "user", "content": "good morning"}
+        for _ in range(4 * self.workers):
+            self.ask("POST", "/v1/chat/completions", {"model": "auto", "messages": [message]})
+
     def said(self) -> str:
         """Everything it printed since the first start."""
         return (self.folder / "out").read_text(errors="replace")
@@ -102,9 +108,10 @@ class Replica:
 
     def worker_pids(self) -> list[int]:
         """The processes that serve requests: the children of the supervisor, or the process itself."""
-        children = [child for child in psutil.Process(self.pid()).children() if child.status() != "zombie"]
-        serving = [c.pid for c in children if any(x.raddr or x.laddr for x in c.net_connections("tcp"))]
-        return serving or [self.pid()]
+        if self.workers == 1:
+            return [self.pid()]
+        children = psutil.Process(self.pid()).children()
+        return [child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE]
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Ask one of the gateway's own endpoints as the administrator."""
@@ -123,11 +130,14 @@ class Replica:
         """End it and everything it started, at once; may be called again."""
         if self.process is None:
             return
+        children = []
         with contextlib.suppress(psutil.NoSuchProcess):
-            for child in psutil.Process(self.process.pid).children(recursive=True):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    child.kill()
+            children = psutil.Process(self.process.pid).children(recursive=True)
+        # The supervisor first, so that it starts nothing again.
         self.process.kill()
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
         self.process.wait()
         if self._disk is not None:
             os.close(self._disk)

@@ -1,16 +1,47 @@
-"""Replicas behind nginx that are killed and come back, under a steady load."""
+"""Workers and replicas behind nginx that are killed, come back, and are restarted in turn, under a steady load."""
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable
 
 import pytest
 
-from routeiq.testing.load import Fate
+from routeiq.testing.load import Fate, Load, Plan, Report, Sender
+from tests.chaos.auth import key_of
 from tests.chaos.topology import Topology, aside, lost, steady
 
 pytestmark = pytest.mark.integration
 
 LOST = (Fate.FAILED, Fate.CUT)
+
+
+def check_only_what_was_under_way(report: Report, begin: float, end: float) -> None:
+    """Everything that was lost had been sent by the end of the kill and had not ended at its beginning."""
+    dead = [record for record in report.records if record.fate in LOST]
+    assert dead
+    assert report.count(Fate.OK) + len(dead) == len(report), report.text()
+    assert [r for r in dead if r.at > end + 0.05 or r.at + r.latency_s < begin - 0.05] == [], report.text()
+
+
+async def test_a_killed_worker_takes_only_what_it_had_under_way(
+    topology: Topology, stretch: float, counted: Callable[..., None]
+) -> None:
+    """After kill -9 of one of four workers its requests are lost, no later one is, and another takes its place."""
+    topology.provider.fault("*", "pace", delay_s=0.6)
+    one = topology.replicas[0]
+    before = set(one.worker_pids())
+    load = steady(topology, 8.0 * stretch)
+    await asyncio.sleep(3.0)
+    under_way, begin = load.under_way, load.elapsed()
+    os.kill(min(before), signal.SIGKILL)
+    end = load.elapsed()
+    report = await load.finish()
+    counted(**lost(report), under_way_at_the_kill=under_way)
+    check_only_what_was_under_way(report, begin, end)
+    assert report.count(Fate.FAILED) + report.count(Fate.CUT) < under_way
+    after = set(await aside(one.worker_pids))
+    assert len(after - before) >= 1
 
 
 async def test_a_killed_replica_takes_only_what_it_had_under_way(
@@ -20,17 +51,13 @@ async def test_a_killed_replica_takes_only_what_it_had_under_way(
     topology.provider.fault("*", "pace", delay_s=0.6)
     load = steady(topology, 8.0 * stretch)
     await asyncio.sleep(3.0)
-    under_way = load.under_way
-    killed_at = load.elapsed()
+    under_way, begin = load.under_way, load.elapsed()
     await aside(topology.replicas[0].kill)
+    end = load.elapsed()
     report = await load.finish()
-    dead = [record for record in report.records if record.fate in LOST]
     counted(**lost(report), under_way_at_the_kill=under_way)
-    assert report.count(Fate.OK) + len(dead) == len(report), report.text()
-    assert dead
-    assert [r for r in dead if not r.at - 0.05 <= killed_at <= r.at + r.latency_s + 0.05] == [], report.text()
-    assert len(dead) <= under_way + 2
-    assert report.during(killed_at + 0.5, 600.0).count(Fate.OK) > 0
+    check_only_what_was_under_way(report, begin, end)
+    assert report.during(end, 600.0).count(Fate.OK) > 0
 
 
 async def test_a_replica_that_comes_back_is_used_again(
@@ -50,3 +77,29 @@ async def test_a_replica_that_comes_back_is_used_again(
     assert seen["state"] == "ready"
     back = sum(row["upstream"].endswith(one.address) for row in topology.nginx.requests()[-10:])
     assert back >= 2
+
+
+async def test_a_rolling_restart_costs_nothing(
+    topology: Topology, stretch: float, counted: Callable[..., None]
+) -> None:
+    """Both replicas get SIGTERM and are started again in turn, with long streams running, and nobody notices."""
+    length = 6.0 if stretch == 1.0 else 60.0
+    long = Sender("gamma", key_of("gamma"), 1.0, streamed=1.0, prompt=f"tell {{n}} at length [[replay pace {length}]]")
+    streams = Load(Plan([long], 300.0, timeout_s=120.0), topology.url)
+    streams.start()
+    load = steady(topology, 300.0, rate=5.0)
+    await asyncio.sleep(2.0)
+    statuses = []
+    for replica in topology.replicas:
+        statuses.append(await aside(replica.terminate))
+        replica.start()
+        await aside(replica.wait_until_ready)
+        await asyncio.sleep(4.0)
+    report, told = await load.stop(), await streams.stop()
+    counted(
+        **lost(report), streams=len(told), stream_seconds=length, **{f"streams_{k}": v for k, v in lost(told).items()}
+    )
+    assert statuses == [0, 0]
+    assert told.count(Fate.OK) == len(told), told.text()
+    assert report.count(Fate.OK) == len(report), report.text()
+    assert all("Graceful shutdown" in replica.said() for replica in topology.replicas)

@@ -21,6 +21,12 @@ POOL = ("sim-mini", "sim-small", "sim-medium")
 ANSWER_S = 0.15
 """How long the provider takes for an answer when a test says nothing else."""
 
+SLOTS = 8
+"""How many requests a worker has under way at most."""
+
+WORKERS = 2
+"""Of each replica."""
+
 MODEL_TIMEOUT_S = 5.0
 """After this a call to the provider is given up and the next candidate is tried."""
 
@@ -47,7 +53,15 @@ def configuration(provider: str) -> dict[str, Any]:
             "master_key": "os.environ/LITELLM_MASTER_KEY",
             "custom_auth": "tests.chaos.auth.authenticate",
         },
-        "routeiq_settings": {"aliases": {"auto": {"strategy": "round-robin"}}},
+        "routeiq_settings": {
+            "aliases": {"auto": {"strategy": "round-robin"}},
+            "limits": {
+                "max_concurrent_requests": SLOTS,
+                "max_queued_requests": SLOTS,
+                "queue_timeout_s": 0.5,
+                "teams": {"noisy": {"max_concurrent": 1}},
+            },
+        },
     }
 
 
@@ -72,6 +86,7 @@ class Topology:
                 replica.start()
         for replica in self.replicas:
             replica.wait_until_ready()
+            replica.warm_up()
         self.provider.reset()
         self.provider.fault("*", "pace", delay_s=ANSWER_S)
 
@@ -100,7 +115,11 @@ async def aside(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
 
 @contextmanager
 def running(
-    folder: Path, *, workers: int = 1, env: Mapping[str, str] | None = None, settings: Mapping[str, Any] | None = None
+    folder: Path,
+    *,
+    workers: int = WORKERS,
+    env: Mapping[str, str] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Iterator[Topology]:
     """Start everything, and end it afterwards; `settings` are added to the section of ours."""
     with ExitStack() as stack:
