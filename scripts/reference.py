@@ -23,15 +23,18 @@ from routeiq.config.settings import (
     AliasSettings,
     CompoundSettings,
     ArmSettings,
+    BreakerSettings,
     Concern,
     EmbedderSettings,
     ExperimentSettings,
     ExplorationSettings,
+    LimitsSettings,
     ObjectiveSettings,
     OnlineSettings,
     OutcomeLogSettings,
     RampSettings,
     RouteIQSettings,
+    ShareSettings,
 )
 from routeiq.core.errors import RouteIQError
 from routeiq.routing.strategies import BUILT_IN
@@ -52,6 +55,9 @@ CONCERNS: tuple[tuple[str, type[Concern]], ...] = (
     ("compound.NAME", CompoundSettings),
     ("embedder", EmbedderSettings),
     ("outcome_log", OutcomeLogSettings),
+    ("limits", LimitsSettings),
+    ("limits.teams.ID, limits.keys.HASH", ShareSettings),
+    ("breakers", BreakerSettings),
     ("online", OnlineSettings),
 )
 

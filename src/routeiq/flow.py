@@ -8,22 +8,23 @@ import asyncio
 import random
 import secrets
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from routeiq.core.conversation import Conversation
-from routeiq.core.decision import Decision, Reason
+from routeiq.core.decision import BREAKER, Decision, Reason
 from routeiq.core.errors import RouteIQError
 from routeiq.core.experiment import Placement
 from routeiq.core.outcome import Feedback, Outcome, Status
 from routeiq.core.ports import Clock, Embedder, OutcomeLog, Remembered, Telemetry
 from routeiq.core.remembered import effective
-from routeiq.core.request import RouteRequest
+from routeiq.core.request import Caller, RouteRequest
 from routeiq.core.reward import judged_score
 from routeiq.guard.conversations import Conversations
 from routeiq.guard.experiments import Experiments
+from routeiq.guard.breakers import Breakers, Call
 from routeiq.routing.learners import Learners
 from routeiq.routing.router import Router
 from routeiq.routing.snapshot import Snapshot, SnapshotHolder
@@ -64,6 +65,12 @@ class Passage:
     serving: str | None = None
     since: float = 0.0
     ended: bool = False
+    call: Call | None = None
+    delivered: int = 0
+
+
+def _nobody(call_id: object, caller: Caller) -> None:
+    """Stand in for a guard that wants to know whom the host took a sender for."""
 
 
 @dataclass(slots=True)
@@ -86,6 +93,8 @@ class RequestFlow:
     experiments: Experiments | None = None
     conversations: Conversations | None = None
     learners: Learners = field(default_factory=Learners)
+    breakers: Breakers | None = None
+    met: Callable[[object, Caller], None] = _nobody
     _passages: "OrderedDict[str, Passage]" = field(default_factory=OrderedDict)
     _ended: "OrderedDict[str, Passage]" = field(default_factory=OrderedDict)
     _turns: dict[str, int] = field(default_factory=dict)
@@ -178,6 +187,8 @@ class RequestFlow:
             self._turns[request.alias] = self._turns.get(request.alias, 0) + 1
         if self.experiments is not None and passage.placement is not None:
             self.experiments.assigned(passage.placement)
+        if self.breakers is not None:
+            self.breakers.chosen(decision.choice)
         self.log.record_decision(request, decision, passage.features.embedding)
         self.telemetry.decided(request, decision, parent)
         return decision
@@ -222,6 +233,7 @@ class RequestFlow:
     def _settle(self, passage: Passage, barred: Mapping[str, str]) -> Decision:
         """Decide, or fall back to the operator's order; changes nothing but the passage and the state of `chance`."""
         begun = self.clock.monotonic()
+        barred = self._resting(passage, barred)
         try:
             decision = self._decide(passage, barred)
         except Exception as error:  # noqa: BLE001 - fail open: the operator's order serves the request
@@ -229,6 +241,12 @@ class RequestFlow:
             decision = self._static_order(passage, barred, error)
         passage.spent_s += self.clock.monotonic() - begun
         return decision.timed(passage.spent_s * 1000.0)
+
+    def _resting(self, passage: Passage, barred: Mapping[str, str]) -> Mapping[str, str]:
+        """Return `barred` with the candidates whose breaker is open."""
+        route = passage.snapshot.route(passage.request.alias)
+        shut = self.breakers.shut(route.table.names) if self.breakers is not None and route is not None else ()
+        return {**dict.fromkeys(shut, BREAKER), **barred} if shut else barred
 
     def _decide(self, passage: Passage, barred: Mapping[str, str]) -> Decision:
         request = passage.request
@@ -261,7 +279,8 @@ class RequestFlow:
             route = arms.routes[passage.placement.arm]
         names = route.table.names if route is not None else (passage.request.alias,)
         allowed = self._allowed(passage, names)
-        offered = tuple(n for n in allowed if n not in barred) or allowed or (passage.request.alias,)
+        offered = tuple(n for n in allowed if barred.get(n, BREAKER) == BREAKER) or allowed or (passage.request.alias,)
+        offered = tuple(sorted(offered, key=lambda name: name in barred))
         strategy = route.profile.strategy if route is not None else NAMED_STRATEGY
         degraded = error.reason if isinstance(error, RouteIQError) else "internal"
         return self._plain(passage, offered, strategy, Reason.STATIC_ORDER, degraded)
@@ -300,17 +319,32 @@ class RequestFlow:
 
     def attempt(self, passage: Passage, name: str) -> None:
         """Note that a call to a candidate begins; a call still noted as under way has been given up on."""
-        self.release(passage, latency_s=None, ok=False)
+        self.release(passage, latency_s=None, ok=False, blamed=False)
         passage.tried.append(name)
         passage.serving = name
         passage.since = self.clock.monotonic()
         self.vitals.begin(name)
+        if self.breakers is not None:
+            passage.call = self.breakers.begin(name, passage.request.stream)
 
-    def release(self, passage: Passage, latency_s: float | None, ok: bool) -> None:
-        """Note that the call under way ended; does nothing when none is."""
+    def release(
+        self, passage: Passage, latency_s: float | None, ok: bool, blamed: bool = True, ttft_s: float | None = None
+    ) -> None:
+        """Note that the call under way ended; does nothing when none is.
+
+        `blamed` is False for a failure that says nothing of who was called.
+        """
         if passage.serving is not None:
             self.vitals.end(passage.serving, latency_s, ok)
             passage.serving = None
+        if passage.call is not None and self.breakers is not None:
+            self.breakers.end(passage.call, ok if ok or blamed else None, latency_s, ttft_s)
+            passage.call = None
+
+    def began(self, passage: Passage) -> None:
+        """Note that the answer begins to reach the client."""
+        if passage.call is not None:
+            passage.call.first_at = self.clock.monotonic()
 
     def observe(self, passage: Passage, outcome: Outcome) -> None:
         """Record the end of the request; only the first call for a passage counts."""
@@ -318,7 +352,8 @@ class RequestFlow:
             return
         passage.ended = True
         self._retire(passage)
-        self.release(passage, outcome.latency_s, ok=outcome.status is Status.SUCCESS)
+        ok, blamed = outcome.status is Status.SUCCESS, outcome.status is Status.FAILURE
+        self.release(passage, outcome.latency_s, ok, blamed, outcome.ttft_s)
         self.log.record_outcome(outcome)
         self.telemetry.ended(outcome)
         self._learn(passage, outcome)

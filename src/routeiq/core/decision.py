@@ -8,6 +8,10 @@ SCHEMA_VERSION = "1"
 """Version of the decision headers and of the JSON form; raised when a field changes its meaning."""
 
 
+BREAKER = "breaker"
+"""The word for a candidate whose circuit breaker, or whose provider's, is open: it is tried when all others were."""
+
+
 class Reason(StrEnum):
     """Why the choice is the choice: one word for the header, the metric label and the log."""
 

@@ -15,7 +15,10 @@ DEGRADED = "x-routeiq-degraded"
 HINT = "x-routeiq-hint"
 """Request header: the model the caller would like; honoured only if it is a candidate."""
 
-ACCEPTED = frozenset({HINT})
+PRIORITY = "x-routeiq-priority"
+"""Request header: low, normal or high; honoured for admins while requests wait (`guard.admission`)."""
+
+ACCEPTED = frozenset({HINT, PRIORITY})
 """Request headers with our prefix that clients may send; all others are look-alikes and are stripped at the edge."""
 
 

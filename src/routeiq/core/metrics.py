@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from routeiq.core.decision import Decision
 from routeiq.core.errors import RouteIQError
@@ -33,7 +33,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric. `unit` is `s`, `USD` or empty; `buckets` are upper bounds in it. `read` metrics have no labels."""
+    """One metric. `unit` is `s`, `USD` or empty; `buckets` are upper bounds in it. `read` ones are asked for."""
 
     name: str
     kind: Kind
@@ -111,6 +111,36 @@ LINES_DROPPED: Final = Metric(
 RELOADS: Final = Metric(
     "routeiq.config.reloads", Kind.COUNTER, ("result",), "Changed configurations, by whether they were taken up."
 )
+ADMITTED: Final = Metric(
+    "routeiq.admission.in_flight", Kind.GAUGE, (), "Calls to models that were let in and have not ended.", read=True
+)
+WAITING: Final = Metric(
+    "routeiq.admission.queued", Kind.GAUGE, (), "Calls to models that wait to be let in.", read=True
+)
+REFUSED: Final = Metric(
+    "routeiq.admission.refused", Kind.COUNTER, ("reason",), "Calls to models that were not let in.", read=True
+)
+BREAKER_STATE: Final = Metric(
+    "routeiq.circuit_breaker.state",
+    Kind.GAUGE,
+    ("name", "state"),
+    "1 for the state that the breaker of a candidate or provider is in, 0 for the others.",
+    read=True,
+)
+ACTIVE_STREAMS: Final = Metric("active_streams_count", Kind.GAUGE, (), "Answers that are being streamed.", read=True)
+TOKEN_THROUGHPUT: Final = Metric(
+    "token_throughput", Kind.GAUGE, (), "Tokens per second of calls that ended, over half a minute.", read=True
+)
+REQUEST_RATE: Final = Metric(
+    "gateway_requests_per_second", Kind.GAUGE, (), "Calls to models that came in, over half a minute.", read=True
+)
+P95: Final = Metric(
+    "gateway_p95_latency_ms",
+    Kind.GAUGE,
+    (),
+    "Milliseconds until an answer begins, 95th percentile over half a minute; 0 without answers.",
+    read=True,
+)
 BUILD: Final = Metric("routeiq.build.info", Kind.GAUGE, ("version",), "1, labelled with the version that runs.")
 
 CATALOGUE: Final = (
@@ -129,9 +159,26 @@ CATALOGUE: Final = (
     LOG_HEALTHY,
     LINES_DROPPED,
     RELOADS,
+    ADMITTED,
+    WAITING,
+    REFUSED,
+    BREAKER_STATE,
+    ACTIVE_STREAMS,
+    TOKEN_THROUGHPUT,
+    REQUEST_RATE,
+    P95,
     BUILD,
 )
 """Every metric there is."""
+
+
+Reading: TypeAlias = float | Mapping[tuple[str, ...], float]
+"""What a metric that is read has to say: a number or, where it has labels, numbers by their values."""
+
+
+def readings(found: Reading) -> Mapping[tuple[str, ...], float]:
+    """Return a reading by label values, which of a plain number are none."""
+    return found if isinstance(found, Mapping) else {(): found}
 
 
 class Instruments(Protocol):

@@ -26,7 +26,8 @@ class Outcome:
 
     `model` is the candidate that served it (or was tried last), which differs from the decision's choice after a
     retry or a fallback. `error` is the class name of the last error, never its text. `retries` counts attempts
-    after the first one, whether on another candidate of the same alias or on another group.
+    after the first one, whether on another candidate of the same alias or on another group. `delivered` are the events
+    of a stream that reached the client when it did not end well, None where that is not known.
     """
 
     decision_id: str
@@ -42,6 +43,7 @@ class Outcome:
     streamed: bool = False
     cached: bool = False
     error: str | None = None
+    delivered: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

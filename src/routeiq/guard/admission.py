@@ -18,6 +18,7 @@ from routeiq.core.errors import (
     ShareExceeded,
 )
 from routeiq.core.ports import Clock
+from routeiq.core.request import Caller
 from routeiq.guard.bulkhead import Bulkhead, Directory, FairQueue, Party, Priority, Shares, Ticket, longest
 from routeiq.guard.load import LatencyBound, Load
 
@@ -57,6 +58,7 @@ class Admission:
     _queue: FairQueue = field(default_factory=FairQueue)
     _bulkheads: dict[str, Bulkhead] = field(default_factory=dict)
     _keys: Counter[str] = field(default_factory=Counter)
+    _senders: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.bound = LatencyBound(self.limits.p95_s)
@@ -118,6 +120,21 @@ class Admission:
         self.load.latencies.add(now, now - ticket.since)
         if ticket.admitted_at is not None:
             self.bound.add(now, now - ticket.since, self.in_flight)
+
+    def expect(self, call_id: str, sender: str) -> None:
+        """Note whose credentials, by digest, came with a call that the host is about to be given."""
+        if sender:
+            self._senders[call_id] = sender
+
+    def met(self, call_id: object, caller: Caller) -> None:
+        """Learn whom the host took the sender of a call for."""
+        sender = self._senders.pop(call_id, None) if isinstance(call_id, str) else None
+        if sender is not None:
+            self.directory.learn(sender, caller)
+
+    def forget(self, call_id: str) -> None:
+        """Forget a call that has ended, also when the host did not say who sent it."""
+        self._senders.pop(call_id, None)
 
     async def wait(self, ticket: Ticket, clock: Clock) -> None:
         """Return when a waiting ticket is let in; raises Overloaded when its time is over.

@@ -8,9 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-BREAKER = "breaker"
-"""The word in a decision's explanation for a candidate whose breaker, or whose provider's, is open."""
-
 
 class State(StrEnum):
     """Closed lets everything through, open nothing, half-open a few probes."""

@@ -98,7 +98,12 @@ class Breakers:
         self._troubled: set[str] = set()
         self._calls: dict[Call, None] = {}
         if picture is not None:
-            picture.on_change(AREA, self._hear)
+            self.share(picture, worker)
+
+    def share(self, picture: Picture, worker: str) -> None:
+        """Share with other workers from now on; `worker` is an id that no other one has."""
+        self._picture, self._worker = picture, worker
+        picture.on_change(AREA, self._hear)
 
     def shut(self, names: Iterable[str]) -> frozenset[str]:
         """Return those of the candidates that should be tried last: open, or half-open with no probe to spare."""

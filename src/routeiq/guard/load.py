@@ -5,6 +5,7 @@ argument, on the clock that never goes back.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import ceil, inf
 
@@ -115,4 +116,4 @@ class Load:
     requests: Rate = field(default_factory=Rate)
     tokens: Rate = field(default_factory=Rate)
     latencies: Latencies = field(default_factory=Latencies)
-    streams: int = 0
+    streams: Callable[[], int] = lambda: 0

@@ -16,10 +16,12 @@ from routeiq.flow import RequestFlow
 from routeiq.guard.drain import Drain, Phase
 from routeiq.http.answers import refusal
 from routeiq.http.endpoints import Endpoints, Handler, Status, Translate
+from routeiq.http.gate import Gate, is_model_call
 from routeiq.http.headers import Arrival, arrive, depart
 from routeiq.http.lifespan import Lifespan, Step
 from routeiq.http.probes import Checks, Health, Metrics, Probes, Sync, fixed
-from routeiq.http.table import OPEN, Endpoint, is_ours
+from routeiq.http.load import LoadEndpoint
+from routeiq.http.table import LOAD, OPEN, Endpoint, is_ours
 from routeiq.http.traffic import CLOSING, Exchange, Traffic, draining, handing_over, is_stream, stream_id
 
 
@@ -33,7 +35,8 @@ class Edge:
     `metrics` returns the exposition and its content type. `on_startup` runs after the inner application has started,
     `on_shutdown` after it has stopped or failed to; it closes the log and telemetry. `status` adds to /routeiq/status,
     `checks` to readiness. `sample_ratio` is the share of traces begun here that are sampled. `drain` says when work is
-    refused; without one it never is. `traffic` knows what is under way.
+    refused; without one it never is. `traffic` knows what is under way. `gate` lets calls to models in; without one
+    all come in.
     `sync` tells of the configuration, `more` are the endpoints of other parts, by their entry in the table.
     """
 
@@ -52,18 +55,23 @@ class Edge:
         checks: Checks = _nothing,
         sample_ratio: float = 1.0,
         drain: Drain | None = None,
+        gate: Gate | None = None,
         sync: Sync = fixed,
         more: Mapping[Endpoint, Handler] | None = None,
     ) -> None:
         self.traffic = Traffic()
         self.retiring = False
+        self._gate = gate
+        if gate is not None:
+            gate.admission.load.streams = lambda: self.traffic.streams
         self._drain = drain or Drain(math.inf, math.inf)
         self.health = Health(checks, flow.telemetry)
         self._inner = inner
         self._flow = flow
         self._sample_ratio = sample_ratio
         self._lifespan = Lifespan(inner, self.health, log, flow.telemetry, on_startup, on_shutdown)
-        self._keyed = Endpoints(flow, log, auth, translate, self.health, status, more or {})
+        load = {} if gate is None else {LOAD: LoadEndpoint(gate.admission, flow.breakers, flow.clock)}
+        self._keyed = Endpoints(flow, log, auth, translate, self.health, status, {**load, **(more or {})})
         self._probes = Probes(self.health, metrics, sync)
         self._open_paths = frozenset(endpoint.path for endpoint in OPEN)
 
@@ -116,7 +124,10 @@ class Edge:
                 passage = self._flow.passage(arrival.call_id)
                 headers = depart(message.get("headers", ()), arrival, passage)
                 exchange.stream = is_stream(headers)
+                if passage is not None:
+                    self._flow.began(passage)
                 if exchange.stream:
+                    exchange.passage = passage
                     headers.append(stream_id(scope["headers"], arrival.request_id))
                 if self._going and CLOSING not in headers:
                     headers.append(CLOSING)
@@ -139,7 +150,11 @@ class Edge:
         """Have a request served; returns early when it is cut, however the application takes that."""
         try:
             app, inside = self._inside(scope, exchange)
-            await app({**inside, "headers": arrival.headers}, receive, answer)
+            inside = {**inside, "headers": arrival.headers}
+            if self._gate is not None and app is self._inner and is_model_call(inside):
+                await self._gate.through(app, inside, receive, answer, exchange, arrival.call_id)
+            else:
+                await app(inside, receive, answer)
         except asyncio.CancelledError:
             if not exchange.cut:
                 raise

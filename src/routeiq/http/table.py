@@ -40,9 +40,10 @@ DECISION = Endpoint("GET", "/routeiq/decisions/{id}", "one decision explained, w
 ROUTE = Endpoint("POST", "/routeiq/route", "what would be decided for a prompt; calls no model")
 FEEDBACK = Endpoint("POST", "/routeiq/feedback", "a score or a comparison for an answer, by decision id")
 STATUS = Endpoint("GET", "/routeiq/status", "version, snapshot, aliases and the state of this worker's parts")
+LOAD = Endpoint("GET", "/routeiq/load", "how busy the worker that answers is, and its circuit breakers")
 RELOAD = Endpoint("POST", "/routeiq/reload", "looks for a changed configuration now; admins only")
 
-KEYED: tuple[Endpoint, ...] = (DECISION, ROUTE, FEEDBACK, STATUS, RELOAD)
+KEYED: tuple[Endpoint, ...] = (DECISION, ROUTE, FEEDBACK, STATUS, LOAD, RELOAD)
 ENDPOINTS: tuple[Endpoint, ...] = OPEN + KEYED
 
 

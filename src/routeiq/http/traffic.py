@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from routeiq.flow import Passage
 from routeiq.guard.drain import REASON
 from routeiq.http.answers import refusal
 
@@ -37,7 +38,10 @@ _NUMBER: Final = re.compile(rb'"sequence_number": ?(\d{1,9})')
 
 @dataclass(slots=True, eq=False)
 class Exchange:
-    """One request and its answer, from the moment it is let in to the end of the answer."""
+    """One request and its answer, from the moment it is let in to the end of the answer.
+
+    `passage` is that of a routed stream, which is told what was delivered.
+    """
 
     path: str
     task: "asyncio.Task[Any] | None"
@@ -46,6 +50,7 @@ class Exchange:
     stream: bool = False
     cut: bool = False
     hand_over: tuple[tuple[bytes, bytes], ...] = ()
+    passage: Passage | None = None
     _last: bytes = b""
 
     def note(self, message: Message) -> None:
@@ -56,6 +61,8 @@ class Exchange:
             body = message.get("body", b"")
             if self.stream and body:
                 self._last = body
+                if self.passage is not None:
+                    self.passage.delivered += body.count(b"\n\n")
             self.complete = not message.get("more_body", False)
 
     async def end(self, scope: Scope, receive: Receive, send: Send) -> None:

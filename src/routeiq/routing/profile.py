@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from routeiq.core.decision import BREAKER
 from routeiq.core.errors import NoCandidate
 from routeiq.core.reward import Objective
 from routeiq.routing.pickers import best_index
@@ -57,7 +58,8 @@ class Profile:
     def assess(self, view: View, barred: Mapping[str, str], draw: float, turn: int) -> Assessment:
         """Filter, score and pick; raises NoCandidate when nothing is left.
 
-        `barred` maps candidates that the host does not offer (cooling down, not permitted) to the word for it; `draw`
+        `barred` maps candidates that the host does not offer (cooling down, not permitted) to the word for it; those
+        with the word "breaker" are taken out only while others are left, and are still ranked, behind them. `draw`
         and `turn` are the picker's.
         """
         filtered_by, eligible = self._filter(view, barred)
@@ -107,6 +109,9 @@ class Profile:
 
     def _filter(self, view: View, barred: Mapping[str, str]) -> tuple[tuple[str, ...], Bools]:
         words = [barred.get(name, "") for name in view.table.names] if barred else [""] * len(view.table)
+        resting = [at for at, word in enumerate(words) if word == BREAKER]
+        for at in resting:
+            words[at] = ""  # filters come first: what may not be used is not to be tried last either
         eligible = np.array([not word for word in words])
         for stage in self.filters:
             excluded = stage.exclude(view)
@@ -118,6 +123,12 @@ class Profile:
         if not eligible.any():
             counted = ", ".join(f"{words.count(word)} by {word}" for word in sorted(set(words)))
             raise NoCandidate(f"every candidate of {view.request.alias!r} was taken out: {counted}")
+        if resting and (awake := eligible.copy())[resting].any():
+            awake[resting] = False
+            if awake.any():
+                for at in resting:
+                    words[at] = words[at] or BREAKER
+                eligible = awake
         return tuple(words), eligible
 
     def _utility(self, score: Floats, known: Bools, relative_cost: Floats, latency: Floats | None) -> Floats:

@@ -8,7 +8,7 @@ from typing import overload
 import numpy as np
 
 from routeiq.core.conversation import Conversation
-from routeiq.core.decision import Affinity, CandidateReport, Decision, Hold, Reason
+from routeiq.core.decision import BREAKER, Affinity, CandidateReport, Decision, Hold, Reason
 from routeiq.core.errors import UnknownCandidate, nearest
 from routeiq.core.experiment import Placement
 from routeiq.core.request import RouteRequest
@@ -154,11 +154,15 @@ def _choose(found: Assessment, route: Route, hint: str | None) -> tuple[int, Rea
 
 
 def _ranking(found: Assessment, chosen: int) -> list[int]:
-    """Return the positions to try in order: the choice, then by utility, ties by price, then the operator's order."""
+    """Return the positions to try in order: the choice, then by utility, ties by price, then the operator's order.
+
+    Candidates whose breaker is open come last, in the same order.
+    """
     price, utility = found.cost_usd.tolist(), found.utility.tolist()
-    rest = [(-utility[i], price[i] if price[i] == price[i] else inf, i) for i in found.left if i != chosen]
-    rest.sort()
-    return [chosen, *(i for _, _, i in rest)]
+    resting = [i for i, word in enumerate(found.filtered_by) if word == BREAKER]
+    parts = ([i for i in found.left if i != chosen], resting)
+    rest = [sorted((-utility[i], price[i] if price[i] == price[i] else inf, i) for i in part) for part in parts]
+    return [chosen, *(i for part in rest for _, _, i in part)]
 
 
 class Reports(Sequence[CandidateReport]):

@@ -34,6 +34,9 @@ def test_variables_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "LITELLM_MASTER_KEY": "sk-master",
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
         "OTEL_SERVICE_NAME": "gateway-eu",
+        "ROUTEIQ_MAX_CONCURRENT_REQUESTS": "64",
+        "ROUTEIQ_CB_FAILURE_THRESHOLD": "7",
+        "ROUTEIQ_CB_TIMEOUT": "12.5",
         "REDIS_URL": "redis://:secret@redis.internal/2",
         "REDIS_URL_FILE": str(tmp_path / "redis"),
         "ROUTEIQ_REDIS_URL": "redis+cluster://one,two",
@@ -54,6 +57,8 @@ def test_variables_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert environment.master_key.get_secret_value() == "sk-master"
     assert str(environment.otlp_endpoint) == "http://collector:4318/"
     assert environment.service_name == "gateway-eu"
+    assert (environment.max_concurrent_requests, environment.cb_failure_threshold) == (64, 7)
+    assert environment.cb_timeout == 12.5
     assert (environment.hot_reload, environment.reload_interval) == (False, 2.5)
 
 

@@ -22,6 +22,11 @@ RAISED = (
     errors.FeedbackInvalid,
     errors.UnknownDecision,
     errors.StoreUnavailable,
+    errors.QueueFull,
+    errors.DeadlineTooNear,
+    errors.AnswersTooSlow,
+    errors.ShareExceeded,
+    errors.KeyShareExceeded,
 )
 
 

@@ -41,6 +41,7 @@ class RouteIQHook(CustomLogger):  # type: ignore[misc] # LiteLLM ships no usable
         if WITHIN.get() is not None:
             return None  # one decision is kept of a compound request, and it holds this call
         try:
+            self.flow.met(data.get("litellm_call_id"), translate.caller(user_api_key_dict, {}))
             _forget_claims(data)
             surface = translate.SURFACES.get(getattr(call_type, "value", call_type))
             model = data.get("model")
@@ -88,7 +89,7 @@ class RouteIQHook(CustomLogger):  # type: ignore[misc] # LiteLLM ships no usable
         """Note that one attempt failed; a retry or a fallback may follow."""
         passage = self._passage(request_data)
         if passage is not None:
-            self._give_up(passage)
+            self._give_up(passage, blamed=translate.blames(exception))
 
     async def async_post_call_response_headers_hook(
         self,
@@ -133,6 +134,8 @@ class RouteIQHook(CustomLogger):  # type: ignore[misc] # LiteLLM ships no usable
         if passage.decision is None:
             self.flow.dismiss(passage)
             return
+        if not translate.blames(original_exception):
+            self._give_up(passage, blamed=False)
         status, error = translate.failure(original_exception)
         self.flow.observe(passage, self._outcome(passage, passage.decision, None, status, error))
 
@@ -233,8 +236,8 @@ class RouteIQHook(CustomLogger):  # type: ignore[misc] # LiteLLM ships no usable
             return _in_order(permitted, self.flow.divert(passage, model, barred), passage.tried)
         return _in_order(permitted, _standing(decision, permitted), passage.tried)
 
-    def _give_up(self, passage: Passage) -> None:
-        self.flow.release(passage, self.flow.clock.monotonic() - passage.since, ok=False)
+    def _give_up(self, passage: Passage, blamed: bool = True) -> None:
+        self.flow.release(passage, self.flow.clock.monotonic() - passage.since, ok=False, blamed=blamed)
 
     def _outcome(
         self,
@@ -255,6 +258,7 @@ class RouteIQHook(CustomLogger):  # type: ignore[misc] # LiteLLM ships no usable
             retries=max(0, len(passage.tried) - 1),
             streamed=passage.request.stream,
             error=error,
+            delivered=passage.delivered if passage.request.stream and passage.delivered else None,
         )
 
 

@@ -97,6 +97,20 @@ def _settle_absences() -> None:
             sys.modules[name] = None  # type: ignore[assignment] # Python's own mark for a module that cannot be had
 
 
+def cors_options(app: Any) -> Mapping[str, Any] | None:
+    """Return the options with which LiteLLM's application answers browsers of other origins, None when it does not."""
+    from starlette.middleware.cors import CORSMiddleware
+
+    return next((m.kwargs for m in getattr(app, "user_middleware", ()) if m.cls is CORSMiddleware), None)
+
+
+def cancel_with_client() -> None:
+    """Have LiteLLM cancel a provider's call whose client has left, unless the operator says that it should not."""
+    settings = getattr(sys.modules.get(_PROXY), "general_settings", None)
+    if isinstance(settings, dict):
+        settings.setdefault("cancel_on_disconnect", True)
+
+
 def register(hook: Any) -> None:
     """Have LiteLLM call a hook; doing so again changes nothing."""
     import litellm

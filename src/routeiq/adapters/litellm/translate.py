@@ -358,6 +358,14 @@ def failure(error: BaseException) -> tuple[Status, str]:
     return (Status.CANCELLED if left else Status.FAILURE), type(error).__name__
 
 
+_CALLERS = frozenset({400, 413, 415, 422, _CLIENT_CLOSED})
+
+
+def blames(error: BaseException) -> bool:
+    """Return whether an error says something of who was called, and not only of what the client sent or did."""
+    return type(error).__name__ != "CancelledError" and getattr(error, "status_code", None) not in _CALLERS
+
+
 def ordered(deployment: Mapping[str, Any], order: int) -> dict[str, Any]:
     """Return a copy of a deployment with its place in the order to try, and its prices where they cost nothing to read.
 

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Final
 
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, Observation
@@ -11,11 +10,9 @@ from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetr
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 
 from routeiq.adapters.otel.tracing import DEFAULT_SERVICE, SCOPE, signal_url
-from routeiq.core.metrics import CATALOGUE, Kind, MeteredTelemetry, Metric
+from routeiq.core.metrics import CATALOGUE, Kind, MeteredTelemetry, Metric, Reading, readings
 
-Read = Callable[[], float]
-
-_NO_LABELS: Final[Mapping[str, str]] = {}
+Read = Callable[[], Reading]
 
 
 class MeterInstruments:
@@ -83,7 +80,8 @@ def collector_reader(endpoint: str, headers: Mapping[str, str] | None = None, ev
 
 def _observe(meter: Meter, metric: Metric, read: Read) -> None:
     def callback(options: CallbackOptions) -> Iterable[Observation]:
-        yield Observation(read(), _NO_LABELS)
+        for values, amount in readings(read()).items():
+            yield Observation(amount, dict(zip(metric.labels, values, strict=True)))
 
     if metric.kind is Kind.COUNTER:
         meter.create_observable_counter(metric.name, [callback], metric.unit, metric.help)

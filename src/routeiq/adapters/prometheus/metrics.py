@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from routeiq.core.metrics import BUILD, CATALOGUE, Kind, MeteredTelemetry, Metric
+from routeiq.core.metrics import BUILD, CATALOGUE, Kind, MeteredTelemetry, Metric, Reading, readings
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -49,16 +49,21 @@ class PrometheusInstruments:
 class ReadMetrics(Collector):
     """The metrics that are read from the parts that own the numbers, when somebody scrapes."""
 
-    def __init__(self, sources: Mapping[Metric, Callable[[], float]]) -> None:
+    def __init__(self, sources: Mapping[Metric, Callable[[], Reading]]) -> None:
         self._sources = sources
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         """Yield each metric with its present value."""
         for metric, read in self._sources.items():
+            family: CounterMetricFamily | GaugeMetricFamily
             if metric.kind is Kind.COUNTER:
-                yield CounterMetricFamily(metric.prometheus_name.removesuffix("_total"), metric.help, read())
+                name = metric.prometheus_name.removesuffix("_total")
+                family = CounterMetricFamily(name, metric.help, labels=metric.labels)
             else:
-                yield GaugeMetricFamily(metric.prometheus_name, metric.help, read())
+                family = GaugeMetricFamily(metric.prometheus_name, metric.help, labels=metric.labels)
+            for values, amount in readings(read()).items():
+                family.add_metric(values, amount)
+            yield family
 
 
 class PrometheusTelemetry(MeteredTelemetry):
@@ -75,7 +80,7 @@ class PrometheusTelemetry(MeteredTelemetry):
         strategies: Collection[str] = (),
         models: Collection[str] = (),
         experiments: Collection[str] = (),
-        sources: Mapping[Metric, Callable[[], float]] | None = None,
+        sources: Mapping[Metric, Callable[[], Reading]] | None = None,
         beside: Sequence[CollectorRegistry] = (),
     ) -> None:
         self._registry = CollectorRegistry()

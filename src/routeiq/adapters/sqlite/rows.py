@@ -30,7 +30,7 @@ DECISION_COLUMNS: Final = (
 )
 OUTCOME_COLUMNS: Final = (
     "decision_id, request_id, at, model, status, input_tokens, output_tokens, cost_usd, latency_s, ttft_s, retries, "
-    "streamed, cached, error"
+    "streamed, cached, error, delivered"
 )
 FEEDBACK_COLUMNS: Final = "id, decision_id, at, source, score, other, preferred"
 
@@ -116,6 +116,7 @@ class RowWriter:
             int(outcome.streamed),
             int(outcome.cached),
             _text_or_none(outcome.error),
+            None if outcome.delivered is None else _whole(outcome.delivered),
         )
 
     @staticmethod
@@ -191,6 +192,7 @@ def read_outcome(row: sqlite3.Row) -> Outcome:
         streamed=bool(row["streamed"]),
         cached=bool(row["cached"]),
         error=row["error"],
+        delivered=row["delivered"],
     )
 
 

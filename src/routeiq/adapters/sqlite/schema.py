@@ -74,6 +74,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     """,
     "ALTER TABLE decisions ADD COLUMN calls TEXT",
     "ALTER TABLE decisions ADD COLUMN unit TEXT; ALTER TABLE decisions ADD COLUMN affinity TEXT",
+    "ALTER TABLE outcomes ADD COLUMN delivered INTEGER",
 )
 
 
