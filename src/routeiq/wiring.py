@@ -47,6 +47,12 @@ if TYPE_CHECKING:
 COLLECTOR_THRESHOLDS = (20_000, 20, 20)
 """After how many allocations and younger collections Python looks for cycles; its default is 700, 10, 10."""
 
+_OWN_LATE = (
+    *(f"routeiq.adapters.{name}" for name in ("logs", "otel.tracing", "prometheus.metrics", "sqlite")),
+    *(f"routeiq.http.{name}" for name in ("edge", "siblings", "worker")),
+)
+"""Modules of our own that `app` imports."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -324,10 +330,13 @@ def preload(settings: Settings) -> Preloaded:
     Starts no thread and opens no connection: neither would survive. Raises what `assemble` raises.
     """
     from routeiq.adapters.litellm import host
+    from routeiq.adapters.litellm.late import load_late
 
     gc.disable()
     with redirect_stdout(sys.stderr):
         host.load_app()
+        load_late()
+        load_late(_OWN_LATE)
     embedder = embedder_of(settings) if settings.enabled else None
     stamps = stamps_of(settings.files)
     loaded = Preloaded(settings, embedder, snapshot_of(settings, _candidates(settings), embedder), stamps)
