@@ -22,9 +22,10 @@ from routeiq.core.ports import Clock, Embedder, OutcomeLog, Remembered, Telemetr
 from routeiq.core.remembered import effective
 from routeiq.core.request import Caller, RouteRequest
 from routeiq.core.reward import judged_score
-from routeiq.guard.conversations import Conversations
-from routeiq.guard.experiments import Experiments
 from routeiq.guard.breakers import Breakers, Call
+from routeiq.guard.conversations import Conversations
+from routeiq.guard.degraded import EMBEDDER, Degraded
+from routeiq.guard.experiments import Experiments
 from routeiq.routing.learners import Learners
 from routeiq.routing.router import Router
 from routeiq.routing.snapshot import Snapshot, SnapshotHolder
@@ -94,6 +95,7 @@ class RequestFlow:
     conversations: Conversations | None = None
     learners: Learners = field(default_factory=Learners)
     breakers: Breakers | None = None
+    degraded: Degraded | None = None
     met: Callable[[object, Caller], None] = _nobody
     _passages: "OrderedDict[str, Passage]" = field(default_factory=OrderedDict)
     _ended: "OrderedDict[str, Passage]" = field(default_factory=OrderedDict)
@@ -143,6 +145,8 @@ class RequestFlow:
             passage.features = await self._features(request.text)
         else:
             passage.features, _ = await asyncio.gather(self._features(request.text), memory.ask(request))
+        if self.degraded is not None and self.embedder is not None:
+            self.degraded.report(EMBEDDER, passage.features.absent is None)
         passage.spent_s += self.clock.monotonic() - begun
 
     async def _features(self, text: str) -> Features:
@@ -240,7 +244,8 @@ class RequestFlow:
             self.telemetry.failed("decide", error)
             decision = self._static_order(passage, barred, error)
         passage.spent_s += self.clock.monotonic() - begun
-        return decision.timed(passage.spent_s * 1000.0)
+        missing = self.degraded.missing() if self.degraded is not None else None
+        return decision.timed(passage.spent_s * 1000.0, missing)
 
     def _resting(self, passage: Passage, barred: Mapping[str, str]) -> Mapping[str, str]:
         """Return `barred` with the candidates whose breaker is open."""

@@ -19,22 +19,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from routeiq import __version__
+from routeiq.config.active import with_strategies
 from routeiq.config.compile import compile_snapshot
+from routeiq.config.limits import Guards, guards_of
 from routeiq.config.load import Settings, load
 from routeiq.config.preload import Preloaded, stamps_of
 from routeiq.core.candidate import Candidate
 from routeiq.core.decision import Decision
 from routeiq.core.errors import ConfigError, RouteIQError
-from routeiq.core.metrics import IN_FLIGHT, LINES_DROPPED, LOG_DROPPED, LOG_HEALTHY, LOG_QUEUED, Metric
+from routeiq.core.metrics import (
+    DEGRADED_NOW,
+    IN_FLIGHT,
+    LINES_DROPPED,
+    LOG_DROPPED,
+    LOG_HEALTHY,
+    LOG_QUEUED,
+    Metric,
+    Reading,
+)
 from routeiq.core.outcome import Outcome
-from routeiq.core.ports import Authenticator, Clock, Embedder, Telemetry
+from routeiq.core.ports import ArtifactStore, Authenticator, Clock, Embedder, Telemetry
 from routeiq.core.remembered import LogStatus
 from routeiq.core.request import Caller, RouteRequest, Surface
 from routeiq.flow import NAMED_STRATEGY, RequestFlow
+from routeiq.guard.degraded import Degraded
 from routeiq.guard.drain import Drain
 from routeiq.routing.learners import Learners
 from routeiq.routing.snapshot import Snapshot, SnapshotHolder
 from routeiq.routing.vitals import Vitals
+from routeiq.sharing import Shared, StrategySwitch, share
 
 if TYPE_CHECKING:
     from routeiq.adapters.logs import JsonLogging
@@ -42,6 +55,7 @@ if TYPE_CHECKING:
     from routeiq.adapters.prometheus.metrics import PrometheusTelemetry
     from routeiq.adapters.sqlite.outcome_log import SqliteOutcomeLog
     from routeiq.http.edge import Edge
+    from routeiq.http.gate import Gate
     from routeiq.http.siblings import Siblings
 
 COLLECTOR_THRESHOLDS = (20_000, 20, 20)
@@ -96,13 +110,17 @@ class Gateway:
 
     settings: Settings
     flow: RequestFlow
+    shared: Shared
     log: "SqliteOutcomeLog | MemoryOutcomeLog"
     metrics: "PrometheusTelemetry"
+    guards: Guards
     closers: tuple[Callable[[], None], ...] = ()
 
     async def close(self) -> None:
         """Make the outcome log durable and send what telemetry still holds; may be called again."""
         await self.flow.close()
+        await self.guards.close()
+        await self.shared.close()
         for closer in self.closers:
             closer()
 
@@ -114,13 +132,15 @@ class Gateway:
             "enabled": self.settings.enabled,
             "embedder": self.flow.embedder.id if self.flow.embedder else None,
             "learned": self.flow.learners.status(),
+            **self.shared.status(),
             "outcome_log": {"healthy": log.healthy, "queued": log.queued, "dropped": log.dropped},
         }
 
     def checks(self) -> Mapping[str, str]:
         """Return the state of the parts for readiness; advice only."""
         log = self.log.status()
-        return {"outcome_log": "ok" if log.healthy else (log.last_error_reason or "failing")}
+        writes = "ok" if log.healthy else (log.last_error_reason or "failing")
+        return {"outcome_log": writes, **self.shared.degraded.checks()}
 
 
 def embedder_of(settings: Settings) -> Embedder | None:
@@ -145,9 +165,25 @@ def encoder(folder: Path | None) -> Embedder:
 
 def snapshot_of(settings: Settings, candidates: Sequence[Candidate], embedder: Embedder | None) -> Snapshot:
     """Return the compiled configuration; raises ConfigError or ArtifactError."""
+    return compile_snapshot(settings, candidates, _artifacts(settings), embedder)
+
+
+def _artifacts(settings: Settings) -> ArtifactStore:
+    """Return where artifacts come from, with whose word they need; raises ConfigError."""
     from routeiq.adapters.files.artifacts import FileArtifactStore
 
-    return compile_snapshot(settings, candidates, FileArtifactStore(), embedder)
+    wanted = settings.routeiq.signatures
+    if not wanted.trusted_keys:
+        return FileArtifactStore()
+    try:
+        from routeiq.adapters.signing import SignedArtifactStore, TrustedKeys
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"signatures need {error.name}; run: pip install 'routeiq-router[proxy]'") from None
+    try:
+        trusted = TrustedKeys(wanted.trusted_keys)
+    except ConfigError as error:
+        raise ConfigError(f"{settings.where('signatures', 'trusted_keys')}: {error.message}") from None
+    return SignedArtifactStore(FileArtifactStore(), trusted, wanted.required)
 
 
 def assemble(
@@ -166,11 +202,15 @@ def assemble(
     else:
         embedder = embedder_of(settings) if settings.enabled else None
         snapshot = snapshot_of(settings, candidates, embedder)
+    shared = share(settings, clock, lambda where, error: telemetry.failed(where, error))
     log = _outcome_log(settings, clock)
     vitals = Vitals()
-    metrics = _metrics(snapshot, candidates, log.status, vitals, lost_lines)
+    guards = guards_of(settings, clock)
+    metrics = _metrics(snapshot, candidates, log.status, vitals, shared.degraded, lost_lines, guards)
+    guards.share(shared.mirror, shared.quick, shared.worker, shared.count, lambda *told: telemetry.failed(*told))
     spans, close_spans = _spans(settings, clock)
-    telemetry = CompositeTelemetry((metrics, spans, _lines(settings, clock)))
+    telemetry = CompositeTelemetry((metrics, spans, _lines(settings, clock), guards))
+    shared.degraded.on_change(metrics.depended)
     learners = _learners(settings, telemetry)
     flow = RequestFlow(
         holder=SnapshotHolder(snapshot, learners.adopt),
@@ -182,8 +222,11 @@ def assemble(
         chance=random.Random(),  # noqa: S311 - exploration, not a secret
         deadline_s=settings.routeiq.embedder.deadline_ms / 1000.0,
         vitals=vitals,
+        degraded=shared.degraded,
+        breakers=guards.breakers,
+        met=guards.admission.met,
     )
-    return Gateway(settings, flow, log, metrics, (close_spans,))
+    return Gateway(settings, flow, shared, log, metrics, guards, (close_spans,))
 
 
 def _learners(settings: Settings, telemetry: Telemetry) -> Learners:
@@ -217,18 +260,22 @@ def _metrics(
     candidates: Sequence[Candidate],
     status: Callable[[], LogStatus],
     vitals: Vitals,
+    degraded: Degraded,
     lost_lines: Callable[[], int],
+    guards: Guards,
 ) -> "PrometheusTelemetry":
     from prometheus_client import REGISTRY
 
     from routeiq.adapters.prometheus.metrics import PrometheusTelemetry
 
-    sources: dict[Metric, Callable[[], float]] = {
+    sources: dict[Metric, Callable[[], Reading]] = {
+        **guards.sources(),
         IN_FLIGHT: lambda: float(vitals.total()),
         LINES_DROPPED: lambda: float(lost_lines()),
         LOG_QUEUED: lambda: float(status().queued),
         LOG_DROPPED: lambda: float(status().dropped),
         LOG_HEALTHY: lambda: float(status().healthy),
+        DEGRADED_NOW: lambda: float(degraded.count()),
     }
     return PrometheusTelemetry(
         __version__,
@@ -324,6 +371,12 @@ def _close_at_exit(gateway: Gateway) -> None:
     asyncio.run(gateway.close())
 
 
+def _read(gateway: Gateway, active: Mapping[str, str]) -> tuple[Settings, Snapshot]:
+    """Return the configuration as the files are now, with the strategies that admins chose, and what it compiles to."""
+    settings = with_strategies(load(gateway.settings.path), active)
+    return settings, snapshot_of(settings, _candidates(settings), gateway.flow.embedder)
+
+
 def preload(settings: Settings) -> Preloaded:
     """Import LiteLLM's proxy and load what can be shared, for workers that are forked from this process.
 
@@ -348,7 +401,10 @@ def preload(settings: Settings) -> Preloaded:
 def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) -> "Edge":
     """Serve mode: return our edge around LiteLLM's application. One of several workers has siblings."""
     from routeiq.adapters.litellm import host
+    from routeiq.http.config_sync import ReloadEndpoint, open_form
     from routeiq.http.edge import Edge
+    from routeiq.http.table import RELOAD, STRATEGIES, STRATEGY
+    from routeiq.reloading import keep_reloading, reloader_of
 
     settings = load()
     stack = ExitStack()
@@ -358,15 +414,26 @@ def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) 
     if settings.enabled:
         _register(gateway, announces=False)
     access = host.Access(gateway.flow.clock, gateway.flow.telemetry.failed)
+    flow, shared, failed = gateway.flow, gateway.shared, gateway.flow.telemetry.failed
+    reloader = reloader_of(settings, flow, gateway.metrics, lambda: _read(gateway, shared.strategies()))
+    lonely = siblings is not None and siblings.count > 1
+    switch = StrategySwitch(shared, reloader, flow.holder, lambda active: _read(gateway, active), lonely=lonely)
+    background: list[asyncio.Task[None]] = []
 
     async def started() -> None:
         lines.adopt()
+        host.cancel_with_client()
+        await shared.start(lambda: flow.holder.current.version, forked=siblings is not None)
+        await switch.start()
+        background.append(asyncio.create_task(keep_reloading(reloader, settings, failed)))
         _spare_the_collector()
         if siblings is not None:
             await siblings.open(gateway.metrics.render)
         logger.info("RouteIQ %s serves snapshot %s", __version__, gateway.flow.holder.current.version)
 
     async def stopped() -> None:
+        for task in background:
+            task.cancel()
         if siblings is not None:
             await siblings.close()
         await gateway.close()
@@ -384,7 +451,19 @@ def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) 
         on_shutdown=stopped,
         status=gateway.status,
         checks=gateway.checks,
+        sync=lambda: open_form(reloader.status),
+        more={RELOAD: ReloadEndpoint(reloader), STRATEGY: switch.endpoint(), STRATEGIES: switch.endpoint()},
+        gate=_gate(gateway, host.cors_options(inner)),
     )
+
+
+def _gate(gateway: Gateway, cors: Mapping[str, Any] | None) -> "Gate":
+    """Return what calls to models pass before LiteLLM."""
+    from routeiq.http.gate import Gate
+
+    guards, general = gateway.guards, gateway.settings.litellm.get("general_settings") or {}
+    header = general.get("litellm_key_header_name")
+    return Gate(guards.admission, guards.clock, cors=cors, key_header=header, everywhere=guards.everywhere)
 
 
 def _with_compounds(inner: Any, flow: RequestFlow, auth: Authenticator) -> Any:

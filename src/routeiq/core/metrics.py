@@ -141,6 +141,15 @@ P95: Final = Metric(
     "Milliseconds until an answer begins, 95th percentile over half a minute; 0 without answers.",
     read=True,
 )
+DEGRADED_NOW: Final = Metric(
+    "routeiq.degraded", Kind.GAUGE, (), "How many of the things that RouteIQ depends on it does without now.", read=True
+)
+DEPENDENCY_CHANGES: Final = Metric(
+    "routeiq.dependency.changes",
+    Kind.COUNTER,
+    ("dependency", "state"),
+    "How often something that RouteIQ depends on went (degraded) and came back (ok).",
+)
 BUILD: Final = Metric("routeiq.build.info", Kind.GAUGE, ("version",), "1, labelled with the version that runs.")
 
 CATALOGUE: Final = (
@@ -167,6 +176,8 @@ CATALOGUE: Final = (
     TOKEN_THROUGHPUT,
     REQUEST_RATE,
     P95,
+    DEGRADED_NOW,
+    DEPENDENCY_CHANGES,
     BUILD,
 )
 """Every metric there is."""
@@ -216,6 +227,10 @@ class MeteredTelemetry:
         self._strategies: Mapping[str, str] = {name: name for name in strategies}
         self._models: Mapping[str, str] = {name: name for name in models}
         self._experiments: Mapping[str, str] = {name: name for name in experiments}
+
+    def depended(self, name: str, degraded: bool, lasted_s: float) -> None:
+        """Count that a dependency went or came back."""
+        self._instruments.count(DEPENDENCY_CHANGES, (name, "degraded" if degraded else "ok"))
 
     def configured(self, result: str) -> None:
         """Count a changed configuration; `result` is `ok` or `rejected`."""

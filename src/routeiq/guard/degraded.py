@@ -81,6 +81,10 @@ class Degraded:
         known = self._known.get(name)
         return known is not None and known.degraded
 
+    def missing(self) -> str | None:
+        """Return the reason word when a decision has to do without what other workers know."""
+        return REASONS[REDIS] if self.gone(REDIS) else None
+
     def count(self) -> int:
         """Return how many dependencies are done without now."""
         return sum(known.degraded for known in self._known.values())

@@ -190,6 +190,11 @@ class Mirror:
             except Exception as error:  # noqa: BLE001 - a background loop must outlive whatever one turn meets
                 self._failed("mirror", error)
 
+    async def refresh(self, area: str) -> None:
+        """Bring one area up to date now, as far as the store answers."""
+        self._areas[area].stale = True
+        await self.sync()
+
     async def _run(self) -> None:
         while True:
             with suppress(TimeoutError):

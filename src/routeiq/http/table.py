@@ -42,8 +42,10 @@ FEEDBACK = Endpoint("POST", "/routeiq/feedback", "a score or a comparison for an
 STATUS = Endpoint("GET", "/routeiq/status", "version, snapshot, aliases and the state of this worker's parts")
 LOAD = Endpoint("GET", "/routeiq/load", "how busy the worker that answers is, and its circuit breakers")
 RELOAD = Endpoint("POST", "/routeiq/reload", "looks for a changed configuration now; admins only")
+STRATEGY = Endpoint("POST", "/routeiq/admin/strategy", "changes an alias's strategy in every worker; admins only")
+STRATEGIES = Endpoint("GET", "/routeiq/admin/strategy", "the strategies that admins chose; admins only")
 
-KEYED: tuple[Endpoint, ...] = (DECISION, ROUTE, FEEDBACK, STATUS, LOAD, RELOAD)
+KEYED: tuple[Endpoint, ...] = (STRATEGY, STRATEGIES, DECISION, ROUTE, FEEDBACK, STATUS, LOAD, RELOAD)
 ENDPOINTS: tuple[Endpoint, ...] = OPEN + KEYED
 
 

@@ -1,0 +1,74 @@
+"""The reloader of a process that serves: what it looks at, whom it tells, and when it looks.
+
+Owns building it from running parts. What a reload is stands in `config.reload`.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from routeiq.adapters.files.watched import WatchedFiles
+from routeiq.adapters.litellm.host import LiveModels
+from routeiq.config.load import Settings
+from routeiq.config.reload import Reloader, SyncStatus
+from routeiq.flow import NAMED_STRATEGY, RequestFlow
+from routeiq.routing.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from routeiq.adapters.prometheus.metrics import PrometheusTelemetry
+
+logger = logging.getLogger("routeiq.wiring")
+
+
+def reloader_of(
+    settings: Settings,
+    flow: RequestFlow,
+    metrics: "PrometheusTelemetry",
+    read: Callable[[], tuple[Settings, Snapshot]],
+) -> Reloader:
+    """Return what has a changed configuration take effect in this process; `read` loads and compiles it."""
+
+    def report(status: SyncStatus) -> None:
+        metrics.configured(status.state)
+        told = {"config_version": status.version, "digest": status.seen[:12], "duration_ms": status.duration_ms}
+        if status.state == "rejected":
+            fields = {"routeiq": {**told, "reason": status.reason}}
+            logger.error("Config rejected, %s goes on: %s", status.version, status.message, extra=fields)
+            return
+        routes = flow.holder.current.routes.values()
+        strategies = {NAMED_STRATEGY, *(route.profile.strategy for route in routes)}
+        metrics.allow(strategies, {name for route in routes for name in route.table.names})
+        logger.info("Config reloaded: %s", status.version, extra={"routeiq": told})
+        if status.restart_needed:
+            logger.warning("restart needed for: %s", ", ".join(status.restart_needed))
+
+    return Reloader(
+        settings,
+        flow.holder,
+        flow.embedder,
+        watched=WatchedFiles(),
+        files=lambda settings: settings.files,
+        read=read,
+        models=LiveModels(),
+        clock=flow.clock,
+        report=report,
+    )
+
+
+async def keep_reloading(reloader: Reloader, settings: Settings, failed: Callable[[str, BaseException], None]) -> None:
+    """Look for changes until cancelled, and at once when the process is sent SIGHUP."""
+    loop = asyncio.get_running_loop()
+    nudges: set[asyncio.Task[Any]] = set()
+
+    def nudge() -> None:
+        task = loop.create_task(reloader.check(force=True))
+        nudges.add(task)
+        task.add_done_callback(nudges.discard)
+
+    with suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread: files are still looked at
+        loop.add_signal_handler(signal.SIGHUP, nudge)
+    if settings.environment.hot_reload:
+        await reloader.run(settings.environment.reload_interval, failed)

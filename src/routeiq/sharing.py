@@ -1,0 +1,238 @@
+"""What this worker shares with all others: the store, its mirror, who they are, and what happens without it.
+
+Owns building these from the settings and running them: Redis when there is an address, else memory, in which case this
+worker is all there is. What is shared is the business of those who use it.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from routeiq import __version__
+from routeiq.config.load import Settings
+from routeiq.config.redis_url import RedisAddress
+from routeiq.core.errors import ConfigError
+from routeiq.core.ports import Clock
+from routeiq.core.shared import SharedState
+from routeiq.guard.degraded import REASONS, REDIS, Degraded
+from routeiq.guard.mirror import Mirror
+from routeiq.routing.snapshot import SnapshotHolder
+
+if TYPE_CHECKING:
+    from routeiq.config.reload import Reloader, SyncStatus
+    from routeiq.http.strategy import StrategyEndpoint
+
+REQUEST_BOUND_S: Final = 0.05
+"""How long a step on shared state may take that a request waits for."""
+
+BACKGROUND_BOUND_S: Final = 1.0
+"""How long any other step may take."""
+
+AREAS: Final = ("strategy", "ab.weights", "cb", "policy", "workers")
+"""The areas that every worker mirrors."""
+
+STRATEGY: Final = "strategy"
+WORKERS: Final = "workers"
+ANNOUNCED_S: Final = 5.0
+FORGOTTEN_S: Final = 15.0
+"""How often a worker says that it is there, and when it is thought gone after it said so last."""
+
+logger = logging.getLogger(__name__)
+
+Failed = Callable[[str, BaseException], None]
+
+
+@dataclass(slots=True)
+class Shared:
+    """The shared parts of one worker. `state` is for the background and for admins, `quick` for requests."""
+
+    state: SharedState
+    quick: SharedState
+    mirror: Mirror
+    degraded: Degraded
+    clock: Clock
+    worker: str
+    address: RedisAddress | None = None
+    _snapshot: Callable[[], str] = lambda: ""
+    _replica: str = ""
+    _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
+    _loop: asyncio.AbstractEventLoop | None = None
+    _began: float = 0.0
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether what is written here reaches other workers."""
+        return self.address is not None
+
+    async def start(self, snapshot: Callable[[], str], forked: bool = False) -> None:
+        """Fetch the picture once and keep it fresh; `snapshot` returns the version that this worker serves.
+
+        A `forked` worker is one of several of its replica, which is named after the process that forked it.
+        """
+        self._loop, self._began, self._snapshot = asyncio.get_running_loop(), self.clock.now(), snapshot
+        self._replica = f"{socket.gethostname()}:{os.getppid() if forked else os.getpid()}"
+        self._announce()
+        await self.mirror.start()
+        self._tasks.append(asyncio.create_task(self._keep_announcing(), name="routeiq-announce"))
+
+    async def close(self) -> None:
+        """Say goodbye, write what waits, and close the connections; only on the event loop it was started on."""
+        if self._loop is not asyncio.get_running_loop():
+            return
+        self._loop = None
+        while self._tasks:
+            task = self._tasks.pop()
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        self.mirror.put(WORKERS, self.worker, None)
+        await self.mirror.close()
+        await self.state.close()
+
+    def workers(self) -> list[Mapping[str, object]]:
+        """Return what each worker said of itself, as last known; during an outage those of before."""
+        said = [json.loads(value) for value in self.mirror.items(WORKERS).values()]
+        return sorted(said, key=lambda one: (str(one["replica"]), str(one["id"])))
+
+    def count(self) -> int:
+        """Return how many workers there are, this one included."""
+        return max(1, len(self.mirror.items(WORKERS)))
+
+    def strategies(self) -> dict[str, str]:
+        """Return the strategy that an admin chose, by alias."""
+        return {alias: value.decode() for alias, value in self.mirror.items(STRATEGY).items()}
+
+    def status(self) -> Mapping[str, object]:
+        """Return what /routeiq/status shows."""
+        return {
+            "shared_state": self.address.shown if self.address is not None else "memory",
+            "worker": self.worker,
+            "workers": self.workers(),
+            "dependencies": self.degraded.status(),
+        }
+
+    async def _keep_announcing(self) -> None:
+        while True:
+            await asyncio.sleep(ANNOUNCED_S)
+            self._announce()
+
+    def _announce(self) -> None:
+        said = {
+            "id": self.worker,
+            "replica": self._replica,
+            "pid": os.getpid(),
+            "version": __version__,
+            "snapshot": self._snapshot(),
+            "started": self._began,
+        }
+        self.mirror.put(WORKERS, self.worker, json.dumps(said).encode(), expires_s=FORGOTTEN_S)
+
+
+class StrategySwitch:
+    """Has the strategies that an admin chose, here or at another worker, take effect in this one.
+
+    `attempt` compiles the configuration with given choices, and raises when it cannot be used; `lonely` says that
+    there are other workers in this replica.
+    """
+
+    def __init__(
+        self,
+        shared: Shared,
+        reloader: "Reloader",
+        holder: SnapshotHolder,
+        attempt: Callable[[Mapping[str, str]], object],
+        *,
+        lonely: bool,
+    ) -> None:
+        self._shared, self._reloader, self._holder = shared, reloader, holder
+        self._attempt, self._lonely = attempt, lonely
+        self._looks: set[asyncio.Task[object]] = set()
+        self._taken: dict[str, str] = {}
+
+    async def start(self) -> None:
+        """Take up what was chosen before this worker began, then what is chosen from now on."""
+        await self.look()
+        self._shared.mirror.on_change(STRATEGY, self._changed)
+
+    async def look(self) -> "SyncStatus":
+        """Take up what is chosen now, unless it is in force."""
+        chosen = self._shared.strategies()
+        status = await self._reloader.check(force=chosen != self._taken)
+        if status.state == "ok":
+            self._taken = chosen
+        return status
+
+    def endpoint(self) -> "StrategyEndpoint":
+        """Return what answers admins."""
+        from routeiq.http.strategy import StrategyEndpoint
+
+        shared, reason = self._shared, "the workers of this gateway share nothing; set REDIS_URL to choose for all"
+        return StrategyEndpoint(
+            state=shared.state,
+            mirror=shared.mirror,
+            aliases=self._strategies,
+            attempt=self._attempt,
+            look=self.look,
+            lonely=reason if self._lonely and not shared.everywhere else None,
+        )
+
+    def _strategies(self) -> Mapping[str, str]:
+        routes = self._holder.current.routes
+        return {alias: route.profile.strategy for alias, route in routes.items()}
+
+    def _changed(self, _: Mapping[str, bytes | None]) -> None:
+        task: asyncio.Task[object] = asyncio.create_task(self.look())
+        self._looks.add(task)
+        task.add_done_callback(self._looks.discard)
+
+
+def share(settings: Settings, clock: Clock, failed: Failed) -> Shared:
+    """Build the shared parts of one worker; raises ConfigError when there is an address but not the library for it."""
+    address = settings.environment.redis if settings.enabled else None
+    state, quick = _state(address, clock)
+    degraded = Degraded(clock)
+    degraded.on_change(_log_change)
+    if address is not None:
+        degraded.expect(REDIS)
+
+    def answered(ok: bool) -> None:
+        if address is not None:
+            degraded.report(REDIS, ok)
+
+    mirror = Mirror(state, clock, AREAS, failed=failed, answered=answered)
+    worker = f"{_name(socket.gethostname())}-{uuid.uuid4().hex[:12]}"
+    return Shared(state, quick, mirror, degraded, clock, worker, address)
+
+
+def _state(address: RedisAddress | None, clock: Clock) -> tuple[SharedState, SharedState]:
+    if address is None:
+        from routeiq.adapters.memory import MemorySharedState
+
+        memory = MemorySharedState(clock)
+        return memory, memory
+    try:
+        from routeiq.adapters.redis import RedisLink, RedisSharedState
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"REDIS_URL needs {error.name}; run: pip install 'routeiq-router[redis]'") from None
+    redis = RedisSharedState(RedisLink(address), BACKGROUND_BOUND_S)
+    return redis, redis.bounded(REQUEST_BOUND_S)
+
+
+def _name(host: str) -> str:
+    return "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in host)[:60] or "host"
+
+
+def _log_change(name: str, degraded: bool, lasted_s: float) -> None:
+    told = {"dependency": name, "degraded": degraded, "reason": REASONS.get(name, "degraded")}
+    fields = {"routeiq": {**told, "lasted_s": round(lasted_s, 3)}}
+    if degraded:
+        logger.error("%s does not answer; going on with what this worker knows", name, extra=fields)
+    else:
+        logger.warning("%s answers again after %.1f s", name, lasted_s, extra=fields)
