@@ -2,8 +2,8 @@
 
 Owns the order of the steps: features once, cross-validation by groups of prompts that ask the same and by whole tasks,
 choice (`learn.selection`), comparison with `knn`, gate (`learn.gate`), reliability (`learn.calibration`), and the
-artifact. What is written is an artifact of `linear`, `ensemble`, `knn`, or, when the gate refuses, `fixed`; its
-manifest says under `training.auto` what was compared and why it was chosen.
+artifact. What is written is an artifact of `ensemble`, `knn`, or, when the gate refuses, `fixed`; its manifest
+says under `training.auto` what was compared and why it was chosen.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from routeiq.core.artifact import Artifact
-from routeiq.learn import ensemble, evaluate, fixed, knn, linear
+from routeiq.learn import ensemble, evaluate, fixed, knn
 from routeiq.learn.calibration import reliability
 from routeiq.learn.fitting import ENOUGH_TO_TUNE
 from routeiq.learn.gate import Verdict, examine
@@ -90,9 +90,8 @@ def _field(stack: Stack, progress: Progress) -> Field:
 
 def _said(field: Field, selected: Selected, verdict: Verdict, goal: Goal) -> dict[str, Any]:
     """Return what the manifest says of the choice, in JSON."""
-    strategy = linear.STRATEGY if selected.option.heads == linear.HEADS else ensemble.STRATEGY
     return {
-        "chosen": fixed.STRATEGY if verdict.refused else strategy,
+        "chosen": fixed.STRATEGY if verdict.refused else ensemble.STRATEGY,
         "option": str(selected.option),
         "default": str(selected.default),
         "better_than_default": round(selected.better, 5),
@@ -128,7 +127,14 @@ def _stacked(field: Field, selected: Selected, verdict: Verdict, said: dict[str,
         "cost_weight": verdict.cost_weight,
     }
     return field.stack.artifact(
-        said["chosen"], option.heads, option.believed, training, metrics, created, tokens_believed=option.tokens
+        said["chosen"],
+        option.heads,
+        option.believed,
+        training,
+        metrics,
+        created,
+        tokens_believed=option.tokens,
+        novelty=field.novelty,
     )
 
 

@@ -146,6 +146,24 @@ class Lesson:
         return codec.seal(Artifact(manifest, {**self.priors(), **arrays}))
 
 
+def input_line(matrix: OutcomeMatrix) -> Floats:
+    """Return slope and offset (2, m) of the input tokens that each model counts, by the prompt's length in tokens.
+
+    Least squares over what was recorded; slope 1 and offset 0 for a model of which too little was.
+    """
+    line = np.stack([np.ones(len(matrix.models)), np.zeros(len(matrix.models))])
+    for j, counted in enumerate(matrix.input_tokens.T):
+        known = ~(np.isnan(counted) | np.isnan(matrix.prompt_tokens))
+        if known.sum() < ENOUGH_TO_TUNE:
+            continue
+        length, came = matrix.prompt_tokens[known], counted[known]
+        away = length - length.mean()
+        spread = float(away @ away)
+        line[0, j] = max(float(away @ came) / spread, 0.0) if spread > 0 else 0.0
+        line[1, j] = came.mean() - line[0, j] * length.mean()
+    return line
+
+
 def row_centred(values: Floats, known: Bools) -> Floats:
     """Return values (n, m) less their row's mean over known cells; 0 where unknown."""
     count = np.maximum(known.sum(axis=1, keepdims=True), 1)

@@ -3,10 +3,12 @@
 Owns the three blocks of inputs and what is fitted to them without any outcome: the embedding, the numbers of text and
 tools as z-scores, and latent semantic analysis over word pieces (Deerwester et al. 1990; binary counts times inverse
 document frequency, randomised as in Halko, Martinsson and Tropp 2011). Each block is centred and scaled to a mean
-squared length of 1, so that none drowns the others. The arrays are those of `routing.hardness.reading`.
+squared length of 1, so that none drowns the others. On request the joined row is replaced by its likeness to landmarks,
+in which a linear model bends (`routing.hardness.kernel`; landmarks are training prompts drawn at random). The arrays
+are those of `routing.hardness`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from routeiq.learn.fitting import Lesson
 from routeiq.learn.geometry import Singles
 from routeiq.learn.matrix import OutcomeMatrix
 from routeiq.routing.hardness import numbers
+from routeiq.routing.hardness.kernel import likeness
 from routeiq.routing.hardness.reading import (
     NEIGHBOURS,
     NUMBERS,
@@ -36,6 +39,10 @@ ENOUGH_TEXTS = 400
 SEEN = 3
 """Prompts a word piece must stand in to count."""
 
+LANDMARKS = 512
+FLAT = 1e-5
+"""Variance of landmarks' likeness, as part of the greatest, below which a direction is left out."""
+
 ANCHORS = 512
 STRANGE = 0.1
 """Part of the training prompts, the farthest from the others, of which less than all is believed."""
@@ -45,17 +52,43 @@ _EXTRA, _ROUNDS = 24, 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inputs:
-    """Training prompts as rows (n, X), centred and scaled, and the arrays by which service reads a prompt alike."""
+    """Training prompts as rows (n, F), centred and scaled, and the arrays by which service reads a prompt alike.
+
+    `plain` (n, X) are the rows as a prompt is read, centred and scaled: the same, unless `turn` (l, F) made likenesses
+    to l landmarks into F features. `words` counts the directions of word pieces, the last columns of `plain`.
+    """
 
     rows: Floats
     mean: Floats
     scale: Floats
     arrays: dict[str, Any] = field(repr=False)
+    plain: Floats = field(repr=False)
+    words: int
+    turn: Floats | None = field(default=None, repr=False)
 
     def raw(self, weights: Floats, offset: Floats) -> tuple[Singles, Floats]:
-        """Return weights (r, X) and offset (r,) for inputs as service reads them, given those for `rows`."""
+        """Return weights (r, X) or (r, l) and offset (r,) for what service computes, given those for `rows`."""
         scaled = weights / self.scale
-        return scaled.astype(np.float32), offset - scaled @ self.mean
+        offset = offset - scaled @ self.mean
+        if self.turn is not None:
+            scaled = scaled @ self.turn.T
+        return scaled.astype(np.float32), offset
+
+    def bent(self, seed: int) -> "Inputs":
+        """Return inputs whose rows are features of the likeness to landmarks, drawn from the rows."""
+        count = max(1, min(LANDMARKS, len(self.plain) // 2))
+        chosen = self.plain[np.random.default_rng(seed).permutation(len(self.plain))[:count]]
+        arrays = {
+            **self.arrays,
+            "input_mean": self.mean.astype(np.float32),
+            "input_scale": self.scale.astype(np.float32),
+            "landmark": chosen.astype(np.float32),
+        }
+        values, directions = np.linalg.eigh(likeness(chosen, chosen))
+        kept = values > FLAT * values[-1]
+        turn = directions[:, kept] / np.sqrt(values[kept])
+        rows, mean, scale = _joined([likeness(self.plain, chosen) @ turn])
+        return replace(self, rows=rows, mean=mean, scale=scale, arrays=arrays, turn=turn)
 
 
 def inputs_of(lesson: Lesson) -> Inputs:
@@ -83,7 +116,7 @@ def inputs_of(lesson: Lesson) -> Inputs:
     blocks = [lesson.vectors.astype(np.float64), z, *([directions] if directions.shape[1] else [])]
     row, centres, scales = _joined(blocks)
     arrays["silent"] = centres[lesson.vectors.shape[1] :]
-    return Inputs(row, centres, scales, arrays)
+    return Inputs(row, centres, scales, arrays, row, directions.shape[1])
 
 
 def stems(matrix: OutcomeMatrix) -> NDArray[np.intp]:
@@ -98,7 +131,7 @@ def anchors(vectors: Floats, seed: int) -> tuple[Floats, Floats]:
 
     `vectors` (n, D) are embeddings. The quantiles are those from 0 to `STRANGE`.
     """
-    centred = _unit(vectors - vectors.mean(axis=0))
+    centred = unit(vectors - vectors.mean(axis=0))
     order = np.random.default_rng(seed).permutation(len(vectors))
     count = max(1, min(ANCHORS, len(vectors) // 2))
     chosen, others = centred[order[:count]], centred[order[count:]]
@@ -112,11 +145,21 @@ def nearness(directions: Floats, chosen: Floats) -> Floats:
     return np.asarray(np.partition(similarity, -count, axis=1)[:, -count:].mean(axis=1))
 
 
-def trust(vectors: Floats, learned: Floats, seed: int) -> Floats:
-    """Return how much prompts with these embeddings (n, D) are like those learned from (k, D), 0..1, shape (n,)."""
+def trust(vectors: Floats, learned: Floats, seed: int) -> tuple[Floats, Floats]:
+    """Return how much prompts with these embeddings (n, D) are like those learned from (k, D).
+
+    That is a part 0..1 (n,), and the similarity to the nearest anchors that it comes from (n,).
+    """
     chosen, familiar = anchors(learned, seed)
-    similarity = nearness(_unit(vectors - learned.mean(axis=0)), chosen)
-    return np.interp(similarity, familiar, np.linspace(0.0, 1.0, familiar.size))
+    similarity = nearness(unit(vectors - learned.mean(axis=0)), chosen)
+    return np.interp(similarity, familiar, np.linspace(0.0, 1.0, familiar.size)), similarity
+
+
+def word_anchors(plain: Floats, words: int, seed: int) -> Floats:
+    """Return the word pieces' part of the anchors' rows, as unit vectors (p, k), for rows (n, X) with k = `words`."""
+    order = np.random.default_rng(seed).permutation(len(plain))
+    count = max(1, min(ANCHORS, len(plain) // 2))
+    return unit(plain[order[:count], plain.shape[1] - words :])
 
 
 def _numbers(matrix: OutcomeMatrix, texts: list[str]) -> Floats:
@@ -162,7 +205,7 @@ def _directions(counts: Any, seed: int) -> Floats:
     _, turned = np.linalg.eigh(small @ small.T)
     table = (turned[:, ::-1].T @ small)[:DIRECTIONS]
     table *= np.sign(table[np.arange(len(table)), np.abs(table).argmax(axis=1)])[:, None]
-    return np.asarray(_unit(table).T)
+    return np.asarray(unit(table).T)
 
 
 def _joined(blocks: list[Floats]) -> tuple[Floats, Floats, Floats]:
@@ -176,5 +219,6 @@ def _joined(blocks: list[Floats]) -> tuple[Floats, Floats, Floats]:
     return (np.concatenate(blocks, axis=1) - mean) / scale, mean, scale
 
 
-def _unit(vectors: Floats) -> Floats:
+def unit(vectors: Floats) -> Floats:
+    """Return vectors (n, D) at length 1."""
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9))

@@ -78,10 +78,14 @@ class Heads:
             token_offset=-np.log(np.exp(spectrum.inputs @ tokens.T).mean(axis=0)),
         )
 
+    def logits(self, rows: Floats) -> Floats:
+        """Return the logits of the categories (q, c) that rows (q, X) may belong to."""
+        return np.asarray((rows - self.centre) @ self.category.T + self.category_offset)
+
     def predict(self, rows: Floats) -> "Predicted":
         """Return what each head expects of rows (q, X)."""
         away = rows - self.centre
-        category = softmax(away @ self.category.T + self.category_offset) @ self.table
+        category = softmax(self.logits(rows)) @ self.table
         return Predicted(
             self.mean + away @ self.ridge.T, category, away @ self.residual.T, away @ self.tokens.T + self.token_offset
         )

@@ -25,7 +25,7 @@ def fit(
     progress: Callable[[float], None] = lambda done: None,
 ) -> Artifact:
     """Return the artifact of strategy `linear`; the same data and seed give the same bytes. Raises DataError."""
-    stack = Stack.of(matrix, vectors, embedder, seed)
+    stack = Stack.of(matrix, vectors, embedder, seed, bent=False)
     believed, metrics = 0.0, {}
     if len(stack) >= ENOUGH_TO_TUNE:
         found, lesson = stack.crossed(stack.folds(), progress), stack.lesson

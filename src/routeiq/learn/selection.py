@@ -1,30 +1,32 @@
 """Which average of heads to serve, and how much of it to believe: the default, unless another is clearly better.
 
 Owns the comparison of options on predictions for prompts that were left out. An option replaces the default only when
-it is better by more than two standard errors of the paired difference, and none is served whose worst whole task, when
+it is better by more than one standard error of the paired difference, and none is served whose worst whole task, when
 left out of training, loses more than 2.5 points to the best fixed model.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from routeiq.learn import evaluate
+from routeiq.learn import evaluate, novelty
 from routeiq.learn.evaluate import Choices, Judged, Reference
+from routeiq.learn.fitting import input_line
 from routeiq.learn.heads import FAMILIES
 from routeiq.learn.matrix import OutcomeMatrix, mean_of_known
+from routeiq.learn.novelty import NOTHING
 from routeiq.learn.stack import BELIEVED, TOKENS_BELIEVED, Crossed, Stack
 from routeiq.routing.table import Floats
 
 BELIEFS = (0.35, 0.5, 0.65, 0.8, 1.0)
-TOKEN_BELIEFS = (0.0, 0.5)
+TOKEN_BELIEFS = (0.0, 0.5, 0.75, 1.0)
 WORST_TASK = -0.025
 TASK_PROMPTS = 20
 """Prompts a task must have for its loss to be counted."""
 
-ERRORS = 2.0
+ERRORS = 1.0
 DRAWS = 60
 SCORE_COUNTS = 0.5
 """What a point of score at lambda 0 counts beside a point of AIQ."""
@@ -49,7 +51,8 @@ class Field:
     """What options are compared on: complete prompts of a stack, by position `at` (n,), and predictions for all.
 
     `runs` are cross-validations by groups of prompts that ask the same, `tasks` one by whole tasks (None with a single
-    task).
+    task). `novelty` (SIGNS + 1,) weighs the signs of a task that was not trained on; trust in the runs is already what
+    such weights leave of it, from other tasks.
     """
 
     stack: Stack
@@ -58,14 +61,19 @@ class Field:
     reference: Reference
     runs: tuple[Crossed, ...]
     tasks: Crossed | None
+    novelty: Floats = field(default_factory=NOTHING.copy, repr=False)
 
     @classmethod
     def of(cls, stack: Stack, runs: Sequence[Crossed], tasks: Crossed | None) -> "Field":
         """Return the field of a stack; raises DataError when no prompt has a score of every model."""
         matrix = stack.lesson.matrix
         at = np.flatnonzero(~np.isnan(matrix.score).any(axis=1))
-        reference = Reference.of(matrix)
-        return cls(stack, at, Judged.of(matrix, reference), reference, tuple(runs), tasks)
+        reference, weights = Reference.of(matrix), NOTHING
+        if tasks is not None:
+            found = novelty.learn([run.signs for run in runs], tasks.signs, stack.task_folds())
+            runs = [replace(run, trust=run.trust * part) for run, part in zip(runs, found.runs, strict=True)]
+            tasks, weights = replace(tasks, trust=tasks.trust * found.tasks), found.weights
+        return cls(stack, at, Judged.of(matrix, reference), reference, tuple(runs), tasks, weights)
 
     def choices(self, run: Crossed, option: Option, lambdas: Floats = LAMBDAS) -> Choices:
         """Return what an option chooses at each cost weight (L, n), with the cost that service would expect."""
@@ -109,7 +117,8 @@ def expected_cost(matrix: OutcomeMatrix, log_tokens: Floats, believed: float, re
     """Return what each prompt would cost on each model (n, m), as service expects it; mean cost where no price is."""
     tokens = mean_of_known(matrix.output_tokens) * np.exp(believed * np.clip(log_tokens, -3.0, 3.0))
     length = np.where(np.isnan(matrix.prompt_tokens), 0.0, matrix.prompt_tokens)[:, None]
-    cost = matrix.input_price * length + matrix.output_price * tokens
+    slope, extra = input_line(matrix)
+    cost = matrix.input_price * np.maximum(slope * length + extra, 0.0) + matrix.output_price * tokens
     return np.where(np.isnan(cost), reference.cost_usd, cost)
 
 

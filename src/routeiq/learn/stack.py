@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from routeiq.core.artifact import Artifact
 from routeiq.learn import hardness
 from routeiq.learn.evaluate import Reference
-from routeiq.learn.fitting import Lesson, row_error
+from routeiq.learn.fitting import Lesson, input_line, row_error
 from routeiq.learn.geometry import Singles
 from routeiq.learn.hardness import Inputs
 from routeiq.learn.heads import FAMILIES, Heads, Predicted, categories_of
 from routeiq.learn.matrix import OutcomeMatrix, mean_of_known
+from routeiq.learn.novelty import NOTHING
+from routeiq.routing.hardness.novelty import SIGNS, signs
 from routeiq.routing.table import Floats
 
 FOLDS = 5
@@ -50,13 +52,13 @@ class Stack:
     log_tokens: Floats
 
     @classmethod
-    def of(cls, matrix: OutcomeMatrix, vectors: Singles, embedder: str, seed: int) -> "Stack":
-        """Prepare a matrix and its embeddings (n, D); raises DataError."""
+    def of(cls, matrix: OutcomeMatrix, vectors: Singles, embedder: str, seed: int, *, bent: bool = True) -> "Stack":
+        """Prepare a matrix and its embeddings (n, D), with inputs in which heads bend or not; raises DataError."""
         lesson = Lesson.of(matrix, vectors, embedder, seed)
         inputs, names = hardness.inputs_of(lesson), lesson.matrix.categories
         return cls(
             lesson=lesson,
-            inputs=inputs,
+            inputs=inputs.bent(seed) if bent else inputs,
             categories=categories_of(names, inputs.rows, seed),
             tasks=np.asarray(np.unique(np.array(names), return_inverse=True)[1], dtype=np.intp),
             groups=hardness.stems(lesson.matrix),
@@ -91,6 +93,7 @@ class Stack:
         score, vectors = self.lesson.score, self.lesson.vectors.astype(np.float64)
         cells = {f.name: np.zeros(score.shape) for f in fields(Predicted)}
         mean, trust, best = np.zeros(score.shape), np.zeros(len(self)), np.zeros(len(self), dtype=np.intp)
+        told, plain, words = np.zeros((len(self), SIGNS)), self.inputs.plain, self.inputs.words
         last = int(folds.max()) + 1
         for fold in range(last):
             progress(fold / last)
@@ -100,8 +103,13 @@ class Stack:
             for name, values in cells.items():
                 values[asked] = getattr(predicted, name)
             mean[asked], best[asked] = heads.mean, int(heads.mean.argmax())
-            trust[asked] = hardness.trust(vectors[asked], vectors[~asked], self.lesson.seed)
-        return Crossed(Predicted(**cells), mean, trust, best)
+            trust[asked], near = hardness.trust(vectors[asked], vectors[~asked], self.lesson.seed)
+            near_words = np.zeros(len(near))
+            if words:
+                known = hardness.word_anchors(plain[~asked], words, self.lesson.seed)
+                near_words = hardness.nearness(hardness.unit(plain[asked, -words:]), known)
+            told[asked] = signs(heads.logits(self.inputs.rows[asked]), near, near_words)
+        return Crossed(Predicted(**cells), mean, trust, best, told)
 
     def signal(self, found: "Crossed", family: str = "all", believed: float = BELIEVED) -> float:
         """Return by how many standard errors predictions lower the squared error of row-centred scores.
@@ -117,9 +125,11 @@ class Stack:
 
     def artifact(
         self, strategy: str, family: str, believed: float, training: dict[str, object], metrics: dict[str, float],
-        created: str = "", tokens_believed: float = TOKENS_BELIEVED,
+        created: str = "", tokens_believed: float = TOKENS_BELIEVED, novelty: Floats = NOTHING,
     ) -> Artifact:  # fmt: skip
-        """Return the sealed artifact of `linear` or `ensemble` with heads fitted to all prompts."""
+        """Return the sealed artifact of `ensemble`, or of `linear` where inputs do not bend, with heads fitted to all
+        prompts.
+        """
         heads, (category, ridge, residual) = self.heads(), FAMILIES[family]
         linear = ridge * heads.ridge + residual * heads.residual
         inputs = self.inputs
@@ -135,15 +145,18 @@ class Stack:
             "offset": offset,
             "token_weights": token_weights,
             "token_offset": token_offset,
+            "input_line": input_line(self.lesson.matrix),
             "believed": np.array([believed, tokens_believed]),
             "typical_cost": np.array([float(Reference.of(self.lesson.matrix).cost_usd.mean())]),
         }
-        if category:
+        if inputs.turn is not None:
             category_weights, category_offset = raw(heads.category, heads.category_offset)
             arrays |= {
                 "category_weights": category_weights,
                 "category_offset": category_offset,
                 "category_score": category * heads.table,
+                "piece_anchor": hardness.word_anchors(inputs.plain, inputs.words, self.lesson.seed).astype(np.float32),
+                "novelty": novelty,
             }
         said = {
             "heads": family,
@@ -157,12 +170,15 @@ class Stack:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Crossed:
-    """What was expected of left-out prompts: by the heads, by the means (n, m); trust and the best fixed model (n,)."""
+    """What was expected of left-out prompts: by the heads, by the means (n, m); trust and the best fixed model (n,);
+    the signs (n, SIGNS) of a new task.
+    """
 
     predicted: Predicted
     mean: Floats
     trust: Floats
     best: NDArray[np.intp]
+    signs: Floats
 
     def score(self, family: str, believed: float) -> Floats:
         """Return the expected scores (n, m) of an average of heads of which so much is believed."""

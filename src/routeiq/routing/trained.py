@@ -6,6 +6,10 @@ business of the family's scorer. Every artifact of a family that is built on thi
 
     prior_score, prior_tokens (m,)    each model's mean over all training prompts, NaN where nothing was recorded
     input_price, output_price (m,)    list prices at training, US dollars per token, NaN where unknown
+
+and may have what models count of a prompt, which differs by tokenizer and by what is added to it (tools above all):
+
+    input_line (2, m)                 input tokens counted: slope x the prompt's length in tokens + offset
 """
 
 from collections.abc import Mapping
@@ -45,6 +49,7 @@ class Binding:
     prior_tokens: Floats
     input_price: Floats
     output_price: Floats
+    input_line: tuple[Floats, Floats]
     typical_cost_usd: float | None = None
 
     @classmethod
@@ -64,6 +69,7 @@ class Binding:
             prior_tokens=pick(arrays["prior_tokens"], column),
             input_price=price("input_price", table.input_price),
             output_price=price("output_price", table.output_price),
+            input_line=_line(arrays.get("input_line"), column),
             typical_cost_usd=(float(arrays["typical_cost"][0]) or None) if "typical_cost" in arrays else None,
         )
 
@@ -102,7 +108,9 @@ class Binding:
         """Return a prediction of quality from expected scores and output tokens, both (n,); cost is tokens at price."""
         limit = view.request.output_tokens
         length = tokens if limit is None else np.minimum(tokens, limit)
-        cost = self.input_price * view.request.prompt_tokens + self.output_price * length
+        slope, extra = self.input_line
+        counted = np.maximum(slope * view.request.prompt_tokens + extra, 0.0)
+        cost = self.input_price * counted + self.output_price * length
         return Prediction(
             score,
             quality=True,
@@ -193,6 +201,15 @@ def columns(artifact: Artifact, table: CandidateTable) -> NDArray[np.intp]:
 def pick(values: Any, column: NDArray[np.intp], missing: float = np.nan) -> Floats:
     """Return columns (..., n) of values (..., m) in the order of the table; `missing` for unknown candidates."""
     return np.where(column >= 0, np.asarray(values, dtype=np.float64)[..., column], missing)
+
+
+def _line(line: Any, column: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    """Return slope and offset of counted input tokens by candidate; 1 and 0 where an artifact says nothing."""
+    slope, extra = np.ones(column.size), np.zeros(column.size)
+    if line is not None and line.ndim == 2 and len(line) == 2 and np.isfinite(line).all():
+        known = (column >= 0) & (column < line.shape[1])
+        slope[known], extra[known] = line[0, column[known]], line[1, column[known]]
+    return slope, extra
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ from routeiq.learn.heads import FAMILIES, Heads, categories_of
 from routeiq.learn.matrix import OutcomeMatrix
 from routeiq.learn.stack import Stack
 from routeiq.learn.training import predict, request_of, table_of
+from routeiq.routing.hardness.kernel import Kernel, likeness
 from routeiq.routing.hardness.reading import Reading
 from routeiq.routing.stages import Features, View
 from routeiq.routing.strategies import recipe
@@ -37,27 +38,28 @@ STACK = Stack.of(MATRIX, vectors(MATRIX), EMBEDDER.id, 0)
 def test_service_reads_a_prompt_as_training_did() -> None:
     """The row of a request is, centred and scaled, the row of the recorded prompt."""
     reading, table = Reading.of(STACK.inputs.arrays), table_of(MATRIX)
+    kernel, landmarks = Kernel.of(STACK.inputs.arrays), STACK.inputs.arrays["landmark"].astype(np.float64)
     for i in range(0, len(MATRIX), 37):
         vector = EMBEDDER.embed(MATRIX.texts[i])
         view = View(request_of(MATRIX, i), Features(vector, EMBEDDER.id), table, Vitals())
-        row = (reading.input(view, vector) - STACK.inputs.mean) / STACK.inputs.scale
-        np.testing.assert_allclose(row, STACK.inputs.rows[i], atol=1e-4)
+        row = kernel.scaled(reading.input(view, vector))
+        np.testing.assert_allclose(row, STACK.inputs.plain[i], atol=1e-4)
+        np.testing.assert_allclose(kernel(row), likeness(STACK.inputs.plain[[i]], landmarks)[0], atol=1e-4)
 
 
 def test_a_request_without_text_is_an_average_prompt() -> None:
     """Where only the embedding is known, numbers and words count as their means."""
     vector = EMBEDDER.embed(MATRIX.texts[0])
     view = View(RouteRequest("r", "auto"), Features(vector, EMBEDDER.id), table_of(MATRIX), Vitals())
-    row = (Reading.of(STACK.inputs.arrays).input(view, vector) - STACK.inputs.mean) / STACK.inputs.scale
+    row = Kernel.of(STACK.inputs.arrays).scaled(Reading.of(STACK.inputs.arrays).input(view, vector))
     np.testing.assert_allclose(row[EMBEDDER.dimensions :], 0.0, atol=1e-4)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_scorer_gives_what_the_heads_expect(family: str) -> None:
     """An artifact of any average of heads predicts, prompt by prompt, what was fitted."""
-    strategy = "linear" if family == "ridge" else "ensemble"
-    artifact = STACK.artifact(strategy, family, 1.0, {}, {})
-    scorer = recipe(strategy).scorer(table_of(MATRIX), artifact)
+    artifact = STACK.artifact("ensemble", family, 1.0, {}, {})
+    scorer = recipe("ensemble").scorer(table_of(MATRIX), artifact)
     found = predict(scorer, table_of(MATRIX), vectors(MATRIX), EMBEDDER.id, MATRIX)
     heads = STACK.heads()
     reading = Reading.of(STACK.inputs.arrays)
@@ -99,6 +101,6 @@ def test_strange_prompts_are_trusted_less() -> None:
     spread = np.where(np.arange(40) < 4, 1.0, 0.05)
     learned = chance.standard_normal((300, 40)) * spread
     strange = chance.standard_normal((100, 40)) * spread[::-1]
-    assert (trust(chance.standard_normal((100, 40)) * spread, learned, 0) == 1.0).mean() > 0.8
-    assert trust(strange, learned, 0).mean() < 0.2
+    assert (trust(chance.standard_normal((100, 40)) * spread, learned, 0)[0] == 1.0).mean() > 0.8
+    assert trust(strange, learned, 0)[0].mean() < 0.2
     assert (np.diff(anchors(learned, 0)[1]) > 0).all()

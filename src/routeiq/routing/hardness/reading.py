@@ -73,6 +73,12 @@ def recorded_tools(text: str) -> tuple[Mapping[str, Any], ...]:
     return tuple(tool for tool in (found if isinstance(found, list) else [found]) if isinstance(tool, Mapping))
 
 
+def nearest(similarity: Singles) -> float:
+    """Return the mean of the highest of some similarities (p,)."""
+    count = min(NEIGHBOURS, similarity.size)
+    return float(np.partition(similarity, -count)[-count:].mean())
+
+
 def z_scores(values: Floats, mean: Floats, scale: Floats) -> Floats:
     """Return numbers (..., q) less their mean, in standard deviations, cut at 4."""
     return np.asarray(np.minimum(np.maximum((values - mean) / scale, -_CUT), _CUT))
@@ -131,13 +137,19 @@ class Reading:
         total = np.einsum("ij,i->j", self.piece_table.take(rows, axis=0), weight)
         return np.asarray(total / np.sqrt(np.einsum("i,i->", weight, weight)), dtype=np.float32)
 
-    def trust(self, vector: Singles) -> float:
-        """Return how much a prompt is like the training ones: 1 for nine in ten of those, 0 for the strangest."""
+    def nearness(self, vector: Singles) -> float | None:
+        """Return the mean similarity of an embedding (D,) to the nearest anchors; None for one in their very middle."""
         away = vector - self.centre
         length = float(np.sqrt(np.einsum("i,i->", away, away)))
         if length < 1e-9:
-            return 1.0
-        near = self.anchors.times(away) / length
-        count = min(NEIGHBOURS, near.size)
-        similarity = float(np.partition(near, -count)[-count:].mean())
+            return None
+        return nearest(self.anchors.times(away) / length)
+
+    def trust(self, vector: Singles) -> float:
+        """Return how much a prompt is like the training ones: 1 for nine in ten of those, 0 for the strangest."""
+        similarity = self.nearness(vector)
+        return 1.0 if similarity is None else self.familiarity(similarity)
+
+    def familiarity(self, similarity: float) -> float:
+        """Return how familiar a prompt of this nearness is, 0..1."""
         return float(np.interp(similarity, self.familiar, np.linspace(0.0, 1.0, self.familiar.size)))

@@ -1,13 +1,14 @@
 """Scores by several heads over everything that is known of a prompt, averaged and believed as far as evidence goes.
 
-Owns prediction from an `ensemble` artifact; `learn.ensemble` fits it. Arrays beside those of `routing.trained` and
-`routing.hardness.reading`, for an input of X = D + q + k numbers, m models and c categories of training prompts:
+Owns prediction from an `ensemble` artifact; `learn.ensemble` fits it. The heads are linear in the likeness of the
+prompt to landmarks. Arrays beside those of `routing.trained` and `routing.hardness` (reading, kernel, novelty), for m
+models, l landmarks and c categories of training prompts:
 
-    category_weights (c, X), category_offset (c,)   logits of the category a prompt belongs to
+    category_weights (c, l), category_offset (c,)   logits of the category a prompt belongs to
     category_score (c, m)                           what the categories contribute to the expected score
-    weights (m, X), offset (m,)                     what is added to that, linear in the input
+    weights (m, l), offset (m,)                     what is added to that, linear in the likeness
     believed (2,)                                   how much of what differs from the mean is believed: score, tokens
-    token_weights (m, X), token_offset (m,)         logarithm of expected output tokens over the model's mean
+    token_weights (m, l), token_offset (m,)         logarithm of expected output tokens over the model's mean
     typical_cost (1,)                               mean cost of a request over models and prompts, US dollars
 """
 
@@ -16,15 +17,19 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from routeiq.core.artifact import Artifact
-from routeiq.routing.hardness.reading import SHAPES, Reading
+from routeiq.routing.blocks import Singles
+from routeiq.routing.hardness import kernel, novelty, reading
+from routeiq.routing.hardness.kernel import Kernel
+from routeiq.routing.hardness.novelty import Novelty
+from routeiq.routing.hardness.reading import Reading
 from routeiq.routing.stages import Prediction, View
 from routeiq.routing.table import CandidateTable, Floats
 from routeiq.routing.trained import COMMON, Binding, Linear, checked, squashed
 
 _SHAPES = {
-    **COMMON, **SHAPES, "weights": "mX", "offset": "m", "token_weights": "mX", "token_offset": "m", "believed": "2",
-    "typical_cost": "1",
-    "category_weights": "cX", "category_offset": "c", "category_score": "cm",
+    **COMMON, **reading.SHAPES, **kernel.SHAPES, **novelty.SHAPES, "weights": "ml", "offset": "m",
+    "token_weights": "ml", "token_offset": "m", "believed": "2", "typical_cost": "1",
+    "category_weights": "cl", "category_offset": "c", "category_score": "cm",
 }  # fmt: skip
 
 
@@ -38,6 +43,8 @@ class EnsembleScorer:
 
     binding: Binding
     reading: Reading
+    kernel: Kernel
+    novelty: Novelty
     functions: Linear
     category_score: Floats = field(repr=False)
     believed: tuple[float, float]
@@ -55,18 +62,30 @@ class EnsembleScorer:
         )
         weights, offset = (np.concatenate(part) for part in zip(*parts, strict=True))
         believed = (float(arrays["believed"][0]), float(arrays["believed"][1]))
-        category_score = binding.pick(arrays["category_score"], 0.0)
-        return cls(binding, Reading.of(arrays), Linear.of(weights, offset), category_score, believed)
+        return cls(
+            binding, Reading.of(arrays), Kernel.of(arrays), Novelty.of(arrays), Linear.of(weights, offset),
+            binding.pick(arrays["category_score"], 0.0), believed,
+        )  # fmt: skip
 
     def predict(self, view: View) -> Prediction:
         """Return the expectations; without a usable embedding those are the means over all training prompts."""
         vector, binding = self.binding.vector(view), self.binding
         if vector is None:
             return binding.means(view)
-        values = self.functions(self.reading.input(view, vector))
+        scaled = self.kernel.scaled(self.reading.input(view, vector))
+        values = self.functions(self.kernel(scaled))
         c, n = len(self.category_score), binding.column.size
         likely = np.exp(values[:c] - values[:c].max())
         heads = np.einsum("c,cn->n", likely / likely.sum(), self.category_score) + values[c : c + n]
-        believed = self.believed[0] * self.reading.trust(vector)
+        believed = self.believed[0] * self._trust(view, vector, values[:c], scaled)
         score = binding.prior_score + believed * (heads - binding.prior_score)
         return binding.prediction(view, squashed(score), binding.tokens(self.believed[1] * values[c + n :]))
+
+    def _trust(self, view: View, vector: Singles, logits: Floats, scaled: Singles) -> float:
+        """Return how much a prompt is like the training ones and their tasks, 0..1."""
+        near = self.reading.nearness(vector)
+        if near is None:
+            return 1.0
+        familiar = self.reading.familiarity(near)
+        words = scaled[scaled.size - self.reading.piece_table.shape[1] :]
+        return familiar * self.novelty.believed(logits, near, words) if view.request.text else familiar
