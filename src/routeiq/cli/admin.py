@@ -2,6 +2,7 @@
 
 import typer
 
+from routeiq.cli.experiment import add_to as add_experiment
 from routeiq.cli.signing import add_to as add_signing
 
 
@@ -9,4 +10,5 @@ def group() -> typer.Typer:
     """Return the group with all its commands."""
     admin = typer.Typer(help="Keys and signatures, and what is changed on a running gateway.", no_args_is_help=True)
     add_signing(admin)
+    add_experiment(admin)
     return admin

@@ -52,8 +52,8 @@ class RouteRequest:
     schemas of the functions on offer, as the client sent them: not checked, and kept out of `repr` like the text.
     `end_user` is the person behind the caller, as the calling application names them. `follows_up` says that the
     last turn answers something the model asked for (the result of a tool call), so that only this model can well go on.
-    `begins` says that neither an id of the caller's nor an answer among the turns shows that this goes on from anything:
-    then `session` is only the name by which later turns will be known.
+    `begins` says that neither an id of the caller's nor an answer among the turns shows that this goes on from
+    anything: then `session` is only the name by which later turns will be known.
     """
 
     id: str

@@ -44,8 +44,23 @@ LOAD = Endpoint("GET", "/routeiq/load", "how busy the worker that answers is, an
 RELOAD = Endpoint("POST", "/routeiq/reload", "looks for a changed configuration now; admins only")
 STRATEGY = Endpoint("POST", "/routeiq/admin/strategy", "changes an alias's strategy in every worker; admins only")
 STRATEGIES = Endpoint("GET", "/routeiq/admin/strategy", "the strategies that admins chose; admins only")
+EXPERIMENTS = Endpoint("GET", "/routeiq/experiments", "the experiments, each arm with its intervals")
+EXPERIMENT = Endpoint("GET", "/routeiq/experiments/{id}", "one experiment, by its name")
+STEER = Endpoint("POST", "/routeiq/experiments/{id}", "changes weights, stops, promotes or resumes; admins only")
 
-KEYED: tuple[Endpoint, ...] = (STRATEGY, STRATEGIES, DECISION, ROUTE, FEEDBACK, STATUS, LOAD, RELOAD)
+KEYED: tuple[Endpoint, ...] = (
+    STRATEGY,
+    STRATEGIES,
+    DECISION,
+    ROUTE,
+    FEEDBACK,
+    STATUS,
+    LOAD,
+    RELOAD,
+    EXPERIMENTS,
+    EXPERIMENT,
+    STEER,
+)
 ENDPOINTS: tuple[Endpoint, ...] = OPEN + KEYED
 
 

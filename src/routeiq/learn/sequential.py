@@ -92,7 +92,8 @@ def moments(counts: Mapping[str, float], metric: str) -> Moments:
     if n < 2:
         return Moments(1, mean, math.nan, math.nan)
     of_one = max(0.0, squares / n - mean * mean) * n / (n - 1)
-    return Moments(int(n), mean, max(of_one / n, _between_groups(counts, metric, mean, n)), of_one)
+    between = _between_groups(counts, metric, mean, n)
+    return Moments(int(n), mean, math.nan if math.isnan(between) else max(of_one / n, between), of_one)
 
 
 def _between_groups(counts: Mapping[str, float], metric: str, mean: float, n: float) -> float:

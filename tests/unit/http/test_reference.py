@@ -22,6 +22,7 @@ RAISED = (
     errors.FeedbackInvalid,
     errors.UnknownDecision,
     errors.StoreUnavailable,
+    errors.StateUnavailable,
     errors.QueueFull,
     errors.DeadlineTooNear,
     errors.AnswersTooSlow,
