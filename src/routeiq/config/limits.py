@@ -28,12 +28,18 @@ from routeiq.core.metrics import (
 from routeiq.core.outcome import Outcome
 from routeiq.core.ports import Clock
 from routeiq.core.request import RouteRequest
+from routeiq.core.shared import SharedState
 from routeiq.guard.admission import Admission, Limits
+from routeiq.guard.behind import WriteBehind
 from routeiq.guard.breaker import State, Trip
 from routeiq.guard.breakers import Breakers
 from routeiq.guard.bulkhead import Priority, Share, Shares
+from routeiq.guard.everywhere import Everywhere
+from routeiq.guard.mirror import Mirror
 
 logger = logging.getLogger(__name__)
+
+Failed = Callable[[str, BaseException], None]
 
 QUEUED_BY_DEFAULT = 100
 
@@ -106,13 +112,31 @@ def _concurrency(said: LimitsSettings, environment: Environment) -> int:
     return said.max_concurrent_requests if given is None else given
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Guards:
-    """What says no in one worker, and what it counts. As telemetry it learns how many tokens calls took."""
+    """What says no in one worker, and what it counts. As telemetry it learns how many tokens calls took.
+
+    `everywhere` is None until the worker shares with others, and where no team is bounded over all of them.
+    """
 
     admission: Admission
     breakers: Breakers | None
     clock: Clock
+    everywhere: Everywhere | None = None
+
+    def share(
+        self, mirror: Mirror, state: SharedState, worker: str, workers: Callable[[], int], failed: Failed
+    ) -> None:
+        """Share breakers and the bounds of teams with all other workers; `state` answers quickly or not at all."""
+        if self.breakers is not None:
+            self.breakers.share(mirror, worker)
+        if any(share.everywhere for share in self.admission.shares.teams.values()):
+            self.everywhere = Everywhere(state, WriteBehind("limits", failed), failed, workers)
+
+    async def close(self) -> None:
+        """Give back what is held elsewhere."""
+        if self.everywhere is not None:
+            await self.everywhere.close()
 
     def decided(self, request: RouteRequest, decision: Decision, parent: Any) -> None:
         """Decisions say nothing of load."""

@@ -288,7 +288,7 @@ class ShareSettings(Concern):
     max_everywhere: Count = Field(
         default=0,
         description="Requests under way at once on all workers of all replicas together, counted in shared state; "
-        "0: not bounded. For teams.",
+        "0: not bounded. For teams. While shared state is away each worker has its part.",
     )
     weight: float = Field(
         default=1.0, gt=0, le=1_000, allow_inf_nan=False, description="Turns for one turn of a team with weight 1."
@@ -325,12 +325,6 @@ class LimitsSettings(Concern):
         le=1,
         allow_inf_nan=False,
         description="Part of `max_concurrent_requests` that one team, or one key without a team, may have at once.",
-    )
-    replicas: int = Field(
-        default=1,
-        ge=1,
-        le=10_000,
-        description="How many replicas there are: `max_everywhere` is divided by it while shared state is away.",
     )
     teams: Annotated[dict[Name, ShareSettings], BeforeValidator(_empty_if_none)] = Field(
         default={}, description="Shares of teams, by team id."

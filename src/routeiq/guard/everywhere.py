@@ -23,12 +23,12 @@ RENEWED_S = 20.0
 
 @dataclass(slots=True)
 class Everywhere:
-    """The places that requests of this worker hold. `parts` is how many workers there are in all."""
+    """The places that requests of this worker hold. `workers` says how many workers there are in all."""
 
     state: SharedState
     behind: WriteBehind
     failed: Callable[[str, BaseException], None]
-    parts: int = 1
+    workers: Callable[[], int]
     _held: dict[str, tuple[str, int, bool]] = field(default_factory=dict)
     _local: Counter[str] = field(default_factory=Counter)
     _task: "asyncio.Task[None] | None" = None
@@ -44,7 +44,7 @@ class Everywhere:
         except (StateUnavailable, TimeoutError) as error:
             self.failed("limits", error)
             self._give_back(team, call_id)  # it may have been taken all the same
-            granted = self._local[team] < max(1, limit // self.parts)
+            granted = self._local[team] < max(1, limit // self.workers())
             shared = False
         else:
             shared = True
@@ -54,6 +54,8 @@ class Everywhere:
             )
         self._local[team] += 1
         self._held[call_id] = team, limit, shared
+        if self._task is None:
+            self._task = asyncio.create_task(self._renew(), name="routeiq-leases")
 
     def leave(self, call_id: str) -> None:
         """Give the place of a request back, if it has one; nobody waits for that."""
@@ -67,26 +69,27 @@ class Everywhere:
         if shared:
             self._give_back(team, call_id)
 
-    async def start(self) -> None:
-        """Keep the leases of requests that take long."""
-        self._task = asyncio.create_task(self._renew(), name="routeiq-leases")
-
     async def close(self) -> None:
-        """Give back what is still to be given back."""
-        if self._task is not None:
-            self._task.cancel()
+        """Give back what is still to be given back; only on the event loop of the requests."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        task.cancel()
         await self.behind.close()
 
     def _give_back(self, team: str, call_id: str) -> None:
         self.behind.add(call_id, lambda: self.state.release(team, call_id))
 
     async def _renew(self) -> None:
+        """Keep the leases of requests that take long."""
         while True:
             await asyncio.sleep(RENEWED_S)
             for call_id, (team, limit, shared) in tuple(self._held.items()):
                 try:
                     if shared and call_id in self._held:
                         await self.state.acquire(team, call_id, limit=limit, lease_s=LEASE_S)
+                        if call_id not in self._held:
+                            self._give_back(team, call_id)
                 except StateUnavailable as error:
                     self.failed("limits", error)
                     break
