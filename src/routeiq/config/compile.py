@@ -56,7 +56,7 @@ def compile_snapshot(
     def route_of(name: str, alias: AliasSettings, at: At, table: CandidateTable) -> Route:
         made_of = _recipe(settings, at, alias, others)
         artifact = _artifact(settings, at, alias, made_of, table, artifacts, embedder)
-        built = _route(settings, at, name, table, made_of, artifact, _tuning(alias, filters))
+        built = _route(settings, at, name, table, made_of, artifact, _tuning(alias, filters, artifact))
         return replace(built, stay=_stay(section.affinity, alias, made_of))
 
     routes = {}
@@ -160,8 +160,11 @@ def _check_fit(
         )
 
 
-def _tuning(alias: AliasSettings, filters: tuple[Filter, ...]) -> Tuning:
-    objective = Objective(alias.objective.cost_weight, alias.objective.latency_weight)
+def _tuning(alias: AliasSettings, filters: tuple[Filter, ...], artifact: Artifact | None) -> Tuning:
+    """Return what an alias says; where it leaves out the cost weight, the one that the artifact was trained for."""
+    said = alias.objective
+    trained = None if artifact is None or "cost_weight" in said.model_fields_set else artifact.cost_weight
+    objective = Objective(said.cost_weight if trained is None else trained, said.latency_weight)
     return Tuning(objective, alias.exploration.epsilon, filters)
 
 

@@ -38,3 +38,10 @@ class Artifact:
 
     manifest: Manifest
     arrays: Mapping[str, Any]
+
+    @property
+    def cost_weight(self) -> float | None:
+        """The cost weight that serves the objective of the training run; None where none was written."""
+        found = self.manifest.training.get("cost_weight")
+        known = isinstance(found, int | float) and not isinstance(found, bool) and 0.0 <= found < float("inf")
+        return float(found) if known else None

@@ -78,6 +78,20 @@ def test_tuning_arrives(tmp_path: Path) -> None:
     assert (profile.artifact, profile.embedder) == ("oracle-1", "static-v1")
 
 
+@pytest.mark.parametrize(
+    ("said", "trained_for", "expected"),
+    [("", 0.3, 0.3), ("objective: {cost_weight: 0}", 0.3, 0.0), ("objective: {latency_weight: 1}", 0.3, 0.3),
+     ("", "cheap", 0.0), ("", -1, 0.0)],
+)  # fmt: skip
+def test_an_artifact_brings_the_cost_weight_it_was_trained_for(
+    tmp_path: Path, said: str, trained_for: object, expected: float
+) -> None:
+    """Where an alias leaves out the cost weight, that of the training run counts; nonsense does not."""
+    text = f"strategy: oracle\nartifact: oracle.npz\naliases: {{auto: {{{said}}}}}"
+    profile = compiled(config(tmp_path, text), trained(tmp_path, training={"cost_weight": trained_for}))
+    assert profile.routes["auto"].profile.objective.cost_weight == expected
+
+
 def test_an_artifact_is_read_only_for_strategies_that_learn(tmp_path: Path) -> None:
     """An alias with a static strategy does not touch the artifact of the section."""
     shelf = Shelf()
