@@ -37,7 +37,6 @@ class _Worker:
     process: Any
     line: Connection
     ready: bool = False
-    asked: bool = False
 
 
 @dataclass(slots=True)
@@ -100,7 +99,8 @@ class Supervisor:
         workers = self._all()
         due = self._roster.next_due() if self._kill_at is None else self._kill_at
         timeout = None if due is None else max(0.0, due - time.monotonic())
-        happened = set(wait([woken, *(w.line for w in workers), *(w.process.sentinel for w in workers)], timeout))
+        lines = [worker.line for worker in workers if not worker.line.closed]
+        happened = set(wait([woken, *lines, *(worker.process.sentinel for worker in workers)], timeout))
         if woken in happened:
             for number in woken.recv(64):
                 self._on_signal(number)
@@ -133,7 +133,7 @@ class Supervisor:
 
     def _start(self, index: int) -> _Worker:
         ours, theirs = self.context.Pipe()
-        strangers = [worker.line for worker in self._all()]
+        strangers = [worker.line for worker in self._all() if not worker.line.closed]
         place = Place(self.listener, index, theirs, self._loads)
         entry = (self.work, place, [ours, *strangers] if self.context.get_start_method() == "fork" else [])
         # A signal between the fork and the worker's own handlers would be taken for one to this process.
@@ -227,8 +227,9 @@ class Supervisor:
             # Workers have the socket themselves; when they are gone, nobody must wait at a door that no one opens.
             self.listener.close()
             self._kill_at = time.monotonic() + self.limit_s + AFTER_LIMIT_S
+        if order is Order.HURRY:
+            self._kill_at = min(self._kill_at, time.monotonic() + AFTER_LIMIT_S)
         for worker in self._all():
-            worker.asked = True
             if worker.ready:
                 self._order(worker, order)
             else:
