@@ -82,6 +82,11 @@ class Shared:
         await self.mirror.start()
         self._tasks.append(asyncio.create_task(self._keep_announcing(), name="routeiq-announce"))
 
+    def begin(self, snapshot: Callable[[], str]) -> None:
+        """Start in the background of the running event loop: for a host that does not wait for its plugins."""
+        with suppress(RuntimeError):
+            self._tasks.append(asyncio.get_running_loop().create_task(self.start(snapshot, forked=True)))
+
     async def close(self) -> None:
         """Say goodbye, write what waits, and close the connections; only on the event loop it was started on."""
         if self._loop is not asyncio.get_running_loop():

@@ -364,6 +364,7 @@ def _install() -> None:
         logger.warning("compound models need `routeiq serve`; not served: %s", ", ".join(settings.routeiq.compound))
     gateway = assemble(settings, _candidates(settings))
     _register(gateway, announces=True)
+    gateway.shared.begin(lambda: gateway.flow.holder.current.version)
     atexit.register(_close_at_exit, gateway)
 
 

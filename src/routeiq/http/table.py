@@ -49,8 +49,6 @@ EXPERIMENT = Endpoint("GET", "/routeiq/experiments/{id}", "one experiment, by it
 STEER = Endpoint("POST", "/routeiq/experiments/{id}", "changes weights, stops, promotes or resumes; admins only")
 
 KEYED: tuple[Endpoint, ...] = (
-    STRATEGY,
-    STRATEGIES,
     DECISION,
     ROUTE,
     FEEDBACK,
@@ -60,6 +58,8 @@ KEYED: tuple[Endpoint, ...] = (
     EXPERIMENTS,
     EXPERIMENT,
     STEER,
+    STRATEGY,
+    STRATEGIES,
 )
 ENDPOINTS: tuple[Endpoint, ...] = OPEN + KEYED
 

@@ -7,7 +7,7 @@ import pytest
 
 from routeiq.core.errors import StoreUnavailable
 from routeiq.core.request import Caller
-from routeiq.http.table import EXPERIMENT, EXPERIMENTS, KEYED, LOAD, RELOAD, STEER
+from routeiq.http.table import EXPERIMENT, EXPERIMENTS, KEYED, LOAD, RELOAD, STEER, STRATEGIES, STRATEGY
 from routeiq.testing.fakes import FixedKeys, RecordingLog
 from tests.unit.http.scene import ADMIN, ALICE, BOB, NOBODY, keys, scene
 from tests.unit.routing.scene import snapshot
@@ -36,7 +36,8 @@ async def test_every_keyed_endpoint_needs_a_key(endpoint: object, key: str | Non
 
 def test_every_keyed_endpoint_has_a_handler() -> None:
     """The table and the handlers name the same endpoints, but for those of parts that this edge does not have."""
-    assert set(scene().edge._keyed.handlers) == set(KEYED) - {LOAD, RELOAD, EXPERIMENTS, EXPERIMENT, STEER}
+    absent = {LOAD, RELOAD, EXPERIMENTS, EXPERIMENT, STEER, STRATEGY, STRATEGIES}
+    assert set(scene().edge._keyed.handlers) == set(KEYED) - absent
 
 
 async def test_an_endpoint_of_an_absent_part_does_not_exist() -> None:
