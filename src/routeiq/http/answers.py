@@ -20,7 +20,7 @@ from routeiq.routing.compound.methods import Compound
 RETRY_AFTER_S = 1
 """What a 503 of ours says in Retry-After, in seconds."""
 
-_TYPES = {401: "authentication_error", 404: "not_found_error"}
+_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
 class Json(JSONResponse):
