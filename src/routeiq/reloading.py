@@ -38,9 +38,10 @@ def reloader_of(
             fields = {"routeiq": {**told, "reason": status.reason}}
             logger.error("Config rejected, %s goes on: %s", status.version, status.message, extra=fields)
             return
-        routes = flow.holder.current.routes.values()
-        strategies = {NAMED_STRATEGY, *(route.profile.strategy for route in routes)}
-        metrics.allow(strategies, {name for route in routes for name in route.table.names})
+        snapshot = flow.holder.current
+        models = {name for route in snapshot.routes.values() for name in route.table.names}
+        experiments = {found.plan.name for found in snapshot.experiments}
+        metrics.allow({NAMED_STRATEGY, *snapshot.strategies}, models, experiments)
         logger.info("Config reloaded: %s", status.version, extra={"routeiq": told})
         if status.restart_needed:
             logger.warning("restart needed for: %s", ", ".join(status.restart_needed))

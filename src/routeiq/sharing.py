@@ -18,12 +18,16 @@ from typing import TYPE_CHECKING, Final
 from routeiq import __version__
 from routeiq.config.load import Settings
 from routeiq.config.redis_url import RedisAddress
+from routeiq.config.settings import AffinitySettings
 from routeiq.core.errors import ConfigError
 from routeiq.core.ports import Clock
 from routeiq.core.shared import SharedState
+from routeiq.guard.conversations import Conversations
 from routeiq.guard.degraded import REASONS, REDIS, Degraded
+from routeiq.guard.experiments import Experiments
 from routeiq.guard.mirror import Mirror
-from routeiq.routing.snapshot import SnapshotHolder
+from routeiq.learn.sequential import skew_of
+from routeiq.routing.snapshot import Snapshot, SnapshotHolder
 
 if TYPE_CHECKING:
     from routeiq.config.reload import Reloader, SyncStatus
@@ -49,6 +53,12 @@ logger = logging.getLogger(__name__)
 Failed = Callable[[str, BaseException], None]
 
 
+def skewed(experiments: Experiments, snapshot: Snapshot) -> float:
+    """Return how many experiments have units that are not divided as meant, as far as this worker has heard."""
+    plans = [found.plan for found in snapshot.experiments]
+    return float(sum(skew_of(plan, experiments.counts(plan)).alarm for plan in plans))
+
+
 @dataclass(slots=True)
 class Shared:
     """The shared parts of one worker. `state` is for the background and for admins, `quick` for requests."""
@@ -60,6 +70,7 @@ class Shared:
     clock: Clock
     worker: str
     address: RedisAddress | None = None
+    lonely: bool = False
     _snapshot: Callable[[], str] = lambda: ""
     _replica: str = ""
     _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
@@ -70,6 +81,17 @@ class Shared:
     def everywhere(self) -> bool:
         """Whether what is written here reaches other workers."""
         return self.address is not None
+
+    def experiments(self, failed: Failed) -> Experiments:
+        """Return the experiments of this worker; one of several that share nothing (`lonely`) may not change any."""
+        reason = "the workers of this gateway share nothing; set REDIS_URL to change experiments for all"
+        alone = lambda: reason if self.lonely and not self.everywhere else None  # noqa: E731
+        return Experiments(self.mirror, self.state, self.clock, failed, alone)
+
+    def conversations(self, said: AffinitySettings, failed: Failed) -> Conversations:
+        """Return who remembers conversations; without a store for all workers each remembers its own."""
+        state = self.quick if self.everywhere else None
+        return Conversations(state, self.clock, failed, said.ttl_s, said.budget_ms / 1000.0)
 
     async def start(self, snapshot: Callable[[], str], forked: bool = False) -> None:
         """Fetch the picture once and keep it fresh; `snapshot` returns the version that this worker serves.

@@ -28,6 +28,7 @@ from routeiq.core.candidate import Candidate
 from routeiq.core.decision import Decision
 from routeiq.core.errors import ConfigError, RouteIQError
 from routeiq.core.metrics import (
+    AB_SKEW,
     DEGRADED_NOW,
     IN_FLIGHT,
     LINES_DROPPED,
@@ -47,7 +48,7 @@ from routeiq.guard.drain import Drain
 from routeiq.routing.learners import Learners
 from routeiq.routing.snapshot import Snapshot, SnapshotHolder
 from routeiq.routing.vitals import Vitals
-from routeiq.sharing import Shared, StrategySwitch, share
+from routeiq.sharing import Shared, StrategySwitch, share, skewed
 
 if TYPE_CHECKING:
     from routeiq.adapters.logs import JsonLogging
@@ -203,16 +204,18 @@ def assemble(
         embedder = embedder_of(settings) if settings.enabled else None
         snapshot = snapshot_of(settings, candidates, embedder)
     shared = share(settings, clock, lambda where, error: telemetry.failed(where, error))
+    experiments = shared.experiments(lambda where, error: telemetry.failed(where, error))
     log = _outcome_log(settings, clock)
     vitals = Vitals()
     guards = guards_of(settings, clock)
-    metrics = _metrics(snapshot, candidates, log.status, vitals, shared.degraded, lost_lines, guards)
+    skew = {AB_SKEW: lambda: skewed(experiments, flow.holder.current)}
+    metrics = _metrics(snapshot, candidates, log.status, vitals, shared.degraded, lost_lines, guards, skew)
     guards.share(shared.mirror, shared.quick, shared.worker, shared.count, lambda *told: telemetry.failed(*told))
     spans, close_spans = _spans(settings, clock)
-    telemetry = CompositeTelemetry((metrics, spans, _lines(settings, clock), guards))
+    telemetry: Telemetry = CompositeTelemetry((metrics, spans, _lines(settings, clock), guards))
     shared.degraded.on_change(metrics.depended)
     learners = _learners(settings, telemetry)
-    flow = RequestFlow(
+    flow: RequestFlow = RequestFlow(
         holder=SnapshotHolder(snapshot, learners.adopt),
         embedder=embedder,
         log=log,
@@ -225,6 +228,8 @@ def assemble(
         degraded=shared.degraded,
         breakers=guards.breakers,
         met=guards.admission.met,
+        experiments=experiments,
+        conversations=shared.conversations(settings.routeiq.affinity, telemetry.failed),
     )
     return Gateway(settings, flow, shared, log, metrics, guards, (close_spans,))
 
@@ -263,6 +268,7 @@ def _metrics(
     degraded: Degraded,
     lost_lines: Callable[[], int],
     guards: Guards,
+    more: Mapping[Metric, Callable[[], Reading]],
 ) -> "PrometheusTelemetry":
     from prometheus_client import REGISTRY
 
@@ -270,6 +276,7 @@ def _metrics(
 
     sources: dict[Metric, Callable[[], Reading]] = {
         **guards.sources(),
+        **more,
         IN_FLIGHT: lambda: float(vitals.total()),
         LINES_DROPPED: lambda: float(lost_lines()),
         LOG_QUEUED: lambda: float(status().queued),
@@ -279,11 +286,8 @@ def _metrics(
     }
     return PrometheusTelemetry(
         __version__,
-        strategies={
-            NAMED_STRATEGY,
-            *(route.profile.strategy for route in snapshot.routes.values()),
-            *(compound.method.name for compound in snapshot.compounds.values()),
-        },
+        strategies={NAMED_STRATEGY, *snapshot.strategies},
+        experiments={found.plan.name for found in snapshot.experiments},
         models={candidate.name for candidate in candidates},
         sources=sources,
         beside=(REGISTRY,),  # LiteLLM's own metrics, which its path would show if ours did not stand before it
@@ -417,7 +421,7 @@ def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) 
     access = host.Access(gateway.flow.clock, gateway.flow.telemetry.failed)
     flow, shared, failed = gateway.flow, gateway.shared, gateway.flow.telemetry.failed
     reloader = reloader_of(settings, flow, gateway.metrics, lambda: _read(gateway, shared.strategies()))
-    lonely = siblings is not None and siblings.count > 1
+    shared.lonely = lonely = siblings is not None and siblings.count > 1
     switch = StrategySwitch(shared, reloader, flow.holder, lambda active: _read(gateway, active), lonely=lonely)
     background: list[asyncio.Task[None]] = []
 

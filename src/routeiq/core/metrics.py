@@ -76,6 +76,13 @@ DEGRADED: Final = Metric(
 AB_SPLIT: Final = Metric(
     "routeiq.ab.traffic.split", Kind.COUNTER, ("experiment", "variant"), "Decisions that took part in an experiment."
 )
+AB_SKEW: Final = Metric(
+    "routeiq.ab.skew.alarms",
+    Kind.GAUGE,
+    (),
+    "Experiments whose units are not divided by their weights, by a sequential test.",
+    read=True,
+)
 SWALLOWED: Final = Metric(
     "routeiq.errors.swallowed",
     Kind.COUNTER,
@@ -158,6 +165,7 @@ CATALOGUE: Final = (
     DECISIONS,
     DEGRADED,
     AB_SPLIT,
+    AB_SKEW,
     SWALLOWED,
     OUTCOMES,
     TOKENS,

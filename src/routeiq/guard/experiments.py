@@ -6,7 +6,7 @@ in which arm is `core.experiment`'s, what the sums say is `learn.sequential`'s.
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from routeiq.core.arm_counts import cell_of, ended, rejudged
@@ -35,12 +35,16 @@ RUNS_KEPT = 256
 
 @dataclass(slots=True, eq=False)
 class Experiments:
-    """The experiments of one worker. Everything but `steer` reads and writes memory only."""
+    """The experiments of one worker. Everything but `steer` reads and writes memory only.
+
+    `lonely` returns why nothing can be changed here, where other workers would not hear of it, else None.
+    """
 
     mirror: Mirror
     state: SharedState
     clock: Clock
     failed: Callable[[str, BaseException], None]
+    lonely: Callable[[], str | None] = lambda: None
     _seen: "OrderedDict[str, set[int]]" = field(default_factory=OrderedDict)
     _said: dict[str, tuple[bytes, tuple[str, ...], Steering | None]] = field(default_factory=dict)
     _behind: WriteBehind = field(init=False)
@@ -114,11 +118,19 @@ class Experiments:
         """Return the sums of all workers by arm, as far as this one has heard."""
         return {arm: self.mirror.sums(COUNTERS, _key(plan.name, plan.run, arm)) for arm in plan.arms}
 
+    async def ask(self, plans: Iterable[Plan]) -> None:
+        """Bring the counts of these experiments up to date, as far as the shared state answers."""
+        for plan in plans:
+            self.counts(plan)
+        await self.mirror.sync()
+
     async def steer(self, plan: Plan, change: Callable[[Steering | None], Steering | None]) -> Steering | None:
         """Replace what is said of an experiment by what `change` makes of it, everywhere; None for the settings' own.
 
         Raises StateUnavailable when the shared state does not answer, or when others keep writing.
         """
+        if (reason := self.lonely()) is not None:
+            raise StateUnavailable(reason)
         for _ in range(TRIES):
             found = await self.state.get(WEIGHTS, plan.name)
             before = None if found is None else Steering.decoded(found.value, plan.arms)
@@ -128,7 +140,7 @@ class Experiments:
             if found is None and value is None:
                 return None
             if await self.state.put(WEIGHTS, plan.name, value, expect=version) is not None:
-                await self.mirror.sync()
+                await self.mirror.refresh(WEIGHTS)
                 return after
         raise StateUnavailable(f"others are changing experiment {plan.name!r} at the same time; look at it, try again")
 

@@ -16,6 +16,7 @@ from routeiq.flow import RequestFlow
 from routeiq.guard.drain import Drain, Phase
 from routeiq.http.answers import refusal
 from routeiq.http.endpoints import Endpoints, Handler, Status, Translate
+from routeiq.http.experiments import handlers
 from routeiq.http.gate import Gate, is_model_call
 from routeiq.http.headers import Arrival, arrive, depart
 from routeiq.http.lifespan import Lifespan, Step
@@ -71,7 +72,8 @@ class Edge:
         self._sample_ratio = sample_ratio
         self._lifespan = Lifespan(inner, self.health, log, flow.telemetry, on_startup, on_shutdown)
         load = {} if gate is None else {LOAD: LoadEndpoint(gate.admission, flow.breakers, flow.clock)}
-        self._keyed = Endpoints(flow, log, auth, translate, self.health, status, {**load, **(more or {})})
+        also: dict[Endpoint, Handler] = {**load, **handlers(flow), **(more or {})}
+        self._keyed = Endpoints(flow, log, auth, translate, self.health, status, also)
         self._probes = Probes(self.health, metrics, sync)
         self._open_paths = frozenset(endpoint.path for endpoint in OPEN)
 

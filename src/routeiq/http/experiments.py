@@ -74,16 +74,8 @@ def report(arms: Arms, counts: Mapping[str, Mapping[str, float]], said: Steering
     }
 
 
-def skew_of(plan: Plan, counts: Mapping[str, Mapping[str, float]]) -> sequential.Skew:
-    """Return whether an experiment's units were divided as meant."""
-    units = [counts[arm].get("units", 0.0) for arm in plan.arms]
-    chance = math.fsum(counts[arm].get("log_chance", 0.0) for arm in plan.arms)
-    shares = plan.stages[0][1].shares
-    return sequential.skew(units, chance, [shares.get(arm, 0.0) for arm in plan.arms])
-
-
 def _skew(plan: Plan, counts: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    found = skew_of(plan, counts)
+    found = sequential.skew_of(plan, counts)
     return {"units": found.units, "p": found.p, "alarm": found.alarm}
 
 
@@ -125,12 +117,17 @@ class ExperimentEndpoints:
         return {EXPERIMENTS: self._list, EXPERIMENT: self._show, STEER: self._steer}
 
     async def _list(self, request: Request, caller: Caller, _: str) -> Response:
-        found = [self._report(arms) for arms in self.flow.holder.current.experiments]
+        running = self.flow.holder.current.experiments
+        await self.experiments.ask(arms.plan for arms in running)
+        found = [self._report(arms) for arms in running]
         return Json({"shared": self.experiments.mirror.reachable, "experiments": found})
 
     async def _show(self, request: Request, caller: Caller, name: str) -> Response:
         arms = self._arms(name)
-        return _unknown(name, self._names()) if arms is None else Json(self._report(arms))
+        if arms is None:
+            return _unknown(name, self._names())
+        await self.experiments.ask((arms.plan,))
+        return Json(self._report(arms))
 
     async def _steer(self, request: Request, caller: Caller, name: str) -> Response:
         if not caller.admin:
@@ -154,6 +151,11 @@ class ExperimentEndpoints:
 
     def _names(self) -> list[str]:
         return [arms.plan.name for arms in self.flow.holder.current.experiments]
+
+
+def handlers(flow: RequestFlow) -> Mapping[Endpoint, Callable[[Request, Caller, str], Awaitable[Response]]]:
+    """Return what answers for the experiments of a flow, nothing where there is nobody to count them."""
+    return {} if flow.experiments is None else ExperimentEndpoints(flow, flow.experiments).handlers
 
 
 def steer_body(found: Mapping[str, Any], plan: Plan) -> SteerBody:

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from routeiq.core.arm_counts import GROUPS, METRICS
+from routeiq.core.experiment import Plan
 
 ALPHA = 0.05
 """Chance that an interval is ever wrong."""
@@ -140,6 +141,14 @@ def difference(arm: Moments, control: Moments, alpha: float = ALPHA) -> Estimate
         return Estimate(n, mean)
     half = half_width(arm.of_mean + control.of_mean, arm.of_one + control.of_one, alpha)
     return Estimate(n, mean, mean - half, mean + half)
+
+
+def skew_of(plan: Plan, counts: Mapping[str, Mapping[str, float]]) -> Skew:
+    """Return whether the units of an experiment were divided as meant; `counts` are the counters by arm."""
+    units = [counts[arm].get("units", 0.0) for arm in plan.arms]
+    chance = math.fsum(counts[arm].get("log_chance", 0.0) for arm in plan.arms)
+    shares = plan.stages[0][1].shares
+    return skew(units, chance, [shares.get(arm, 0.0) for arm in plan.arms])
 
 
 def skew(units: Sequence[float], log_chance: float, shares: Sequence[float], alpha: float = SKEW_ALPHA) -> Skew:

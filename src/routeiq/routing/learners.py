@@ -98,7 +98,11 @@ class Learners:
     def adopt(self, snapshot: Snapshot) -> Snapshot:
         """Return the snapshot with its scorers that can learn showing what was learned from their artifacts."""
         routes = {alias: self._route(route) for alias, route in snapshot.routes.items()}
-        return replace(snapshot, routes=routes)
+        experiments = tuple(
+            replace(found, routes={arm: self._route(route) for arm, route in found.routes.items()})
+            for found in snapshot.experiments
+        )
+        return replace(snapshot, routes=routes, experiments=experiments)
 
     def _route(self, route: Route) -> Route:
         scorers = tuple((self._live(route.alias, scorer), weight) for scorer, weight in route.profile.scorers)

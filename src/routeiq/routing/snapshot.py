@@ -53,6 +53,13 @@ class Snapshot:
             return self.compounds[alias].route
         return found
 
+    @property
+    def strategies(self) -> frozenset[str]:
+        """The names of all strategies that serve, in arms of experiments and as compound models too."""
+        arms = (route for found in self.experiments for route in found.routes.values())
+        named = {route.profile.strategy for route in (*self.routes.values(), *arms)}
+        return frozenset(named | {compound.method.name for compound in self.compounds.values()})
+
     def stays(self, alias: str) -> bool:
         """Return whether conversations of an alias, in whichever arm, stay on their model."""
         arms = self.experiment(alias)
