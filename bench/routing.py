@@ -70,10 +70,10 @@ def synthetic(prompts: int = 240) -> OutcomeMatrix:
 
 def measure(field: Field) -> dict[str, Any]:
     """Return everything the page says about one suite."""
-    entries = [*contenders.learned(field, SEED), *contenders.argmax_labels(field), *contenders.native(field, SEED)]
+    chosen = contenders.automatic(field, SEED)
+    others = [*contenders.learned(field, SEED), *contenders.argmax_labels(field), *contenders.native(field, SEED)]
+    entries = [chosen, *others]
     present = [entry for entry in entries if isinstance(entry, Contender)]
-    ours = [entry for entry in present if entry.valid_aiq is not None]
-    chosen = max(ours, key=lambda entry: entry.valid_aiq or 0.0)
     scores, costs = field.judged.taken(chosen.choices)
     curve = evaluate.hull(costs.mean(axis=1), scores.mean(axis=1))
     rows = [_row(entry, field, curve, entry is chosen) for entry in present]

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from routeiq.core.errors import RouteIQError
-from routeiq.learn import baselines, evaluate
+from routeiq.learn import auto, baselines, evaluate
+from routeiq.learn.decisions import by_artifact
 from routeiq.learn.evaluate import Choices, Judged, Reference
 from routeiq.learn.families import FAMILIES
 from routeiq.learn.matrix import TEST, TRAIN, VALID, OutcomeMatrix
@@ -27,6 +28,9 @@ HERE = Path(__file__).resolve().parent
 ADAPTIVE_QUALITY = (0.7, 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 0.9, 1.0)
 """Weights of quality of the adaptive router, its default first."""
 
+AUTO = auto.STRATEGY
+"""The default, which the others are compared with."""
+
 NATIVE_LIMIT_S = 300
 LABELS = {"knn": "kNN-5", "svm": "SVM", "logistic": "logistic"}
 TIERS = 4
@@ -36,7 +40,7 @@ TIERS = 4
 class Contender:
     """A router: `choices` has shape (points, n), the first point being what it does when quality is all that counts.
 
-    `valid_aiq` is set for those among which one is chosen on the valid split.
+    `valid_aiq` is set for ours: the AIQ on the valid split.
     """
 
     name: str
@@ -110,6 +114,20 @@ def learned(field: Field, seed: int) -> Iterator[Contender | Absent]:
         judged = Judged.of(field.valid, field.reference)
         valid = evaluate.measure(asked[0], judged, field.reference).aiq
         yield Contender(name, "RouteIQ", evaluate.choose(asked[1], field.reference), seconds, valid)
+
+
+def automatic(field: Field, seed: int) -> Contender:
+    """Return `auto`, which chooses by itself on train, as it decides: with the cost that it expects of each prompt."""
+    started = time.perf_counter()
+    artifact = auto.fit(field.train, field.vectors[TRAIN], field.embedder, seed=seed)
+    valid, test = (
+        by_artifact(artifact, part, field.vectors[split], field.reference, evaluate.LAMBDAS).choices
+        for split, part in ((VALID, field.valid), (TEST, field.test))
+    )
+    seconds = time.perf_counter() - started
+    judged = Judged.of(field.valid, field.reference)
+    found = evaluate.measure_choices(valid, judged, field.reference).aiq
+    return Contender(AUTO, "RouteIQ", test, seconds, found)
 
 
 def argmax_labels(field: Field) -> Iterator[Contender]:

@@ -33,16 +33,18 @@ HEAD = """\
 
 RouteIQ's learned strategies, LLMRouter's recipe and LiteLLM's own routers on the same prompts. Written by
 `make bench-routing`; the measures are defined in `routeiq.learn.evaluate`, the strategies described in
-[their reference](../reference/strategies/index.md). Everything is fitted on the prompts whose split is `train`; where
-one of several is chosen, by AIQ on `valid`; every figure is of `test`.
+[their reference](../reference/strategies/index.md). Everything is fitted on the prompts whose split is `train`; every
+figure is of `test`.
 
 {facts}
 
 How to read it: *score* and *$/1000* at lambda 0 (quality is all that counts); *AIQ* is the mean height of the
 cost-quality curve; *saves* is the cost saved at 98 % and at 100 % of the best fixed model's score, `-` if that is never
 reached; *interval* is the 95 % bootstrap interval of the score against the best fixed model on the same prompts;
-*ours there* is the score that the strategy chosen on valid reaches at no more than that cost. A router that is a single
-point has no AIQ.
+*ours there* is the score that **auto** reaches at no more than that cost. A router that is a single point has no AIQ.
+
+- **auto** is `routeiq train auto`, the default: it chooses on train by itself, and decides with the cost that it
+  expects of each prompt. The strategies below it have their default settings and each model's mean cost on train.
 
 - *argmax label* is the recipe of LLMRouter's trainers, re-implemented (`routeiq.learn.baselines`): each prompt is
   labelled with the best model, the first in row order among equals, and a classifier learns the labels. It stands here
@@ -82,14 +84,14 @@ def _suite(suite: dict[str, Any]) -> str:
 
 
 def _above(rows: list[dict[str, Any]]) -> str:
-    """Say which other routers reach more than the strategy chosen on valid, in AIQ or in score at their own cost."""
+    """Say which other routers reach more than the default, in AIQ or in score at their own cost."""
     ours = next(row for row in rows if row.get("chosen"))
     others = [row for row in rows if row["group"] in ("LLMRouter's recipe", "LiteLLM")]
     curves = [f"{row['name']} (AIQ {row['aiq']:.3f})" for row in others if row["aiq"] >= ours["aiq"]]
     points = [f"{row['name']} ({row['score']:.3f} against {row['ours']:.3f})" for row in others
               if row["score"] > row["ours"] + 5e-4]  # fmt: skip
     found = [*curves, *points]
-    return f"Above **{ours['name']}**, which was chosen on valid: " + ("; ".join(found) if found else "none") + "."
+    return f"Above **{ours['name']}**: " + ("; ".join(found) if found else "none") + "."
 
 
 def _row(row: dict[str, Any]) -> str:

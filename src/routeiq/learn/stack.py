@@ -28,7 +28,7 @@ TASK_FOLDS = 8
 BELIEVED = 0.65
 """How much of what the heads expect beyond the mean is believed, unless the data say otherwise."""
 
-TOKENS_BELIEVED = 0.5
+TOKENS_BELIEVED = 0.75
 SIGNAL = 3.0
 """Standard errors by which the heads must lower the error of the training means to be believed at all."""
 
