@@ -21,11 +21,13 @@ from routeiq.cli.route import route
 from routeiq.cli.serve import serve
 from routeiq.cli.train import train
 from routeiq.cli.version import version
+from routeiq.cli.workers import workers
 
 _HELP = "Route every prompt to the right model, on top of an unmodified LiteLLM proxy, and say why."
 
 _EXAMPLES: dict[Callable[..., None], str] = {
     serve: "routeiq serve --config config.yaml --port 4000",
+    workers: "routeiq workers --config config.yaml --measure",
     init: "routeiq init --config config.yaml --alias auto --write",
     check: "routeiq check --config config.yaml",
     route: 'routeiq route "What is 17 times 23?" --config config.yaml',
