@@ -19,6 +19,7 @@ from routeiq.cli.init import init
 from routeiq.cli.output import Reporter
 from routeiq.cli.route import route
 from routeiq.cli.serve import serve
+from routeiq.cli.sync import sync
 from routeiq.cli.train import train
 from routeiq.cli.version import version
 from routeiq.cli.workers import workers
@@ -34,6 +35,11 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     decide: (
         "routeiq decide --artifact knn.npz --data ./outcomes --suite mmlupro --split test --lambda sweep "
         "--output decisions.parquet"
+    ),
+    sync: "routeiq sync --source s3://models/gateway --dest /app/config --reload-url http://localhost:4000",
+    calibrate: (
+        "routeiq calibrate --model new-model --artifact knn.npz --data ./outcomes --suite mmlupro "
+        "--output knn-new.npz --url http://127.0.0.1:4000"
     ),
     version: "routeiq version --json",
 }

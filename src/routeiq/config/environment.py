@@ -98,6 +98,12 @@ class Environment(BaseSettings):
         description="Seconds after SIGTERM for which requests are still taken while readiness says 503.",
     )
 
+    config_source: str | None = Field(
+        default=None,
+        validation_alias="ROUTEIQ_CONFIG_SOURCE",
+        description="Where configuration and artifacts are fetched from, at the start and when they change: "
+        "`s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or a folder. They come into the folder of the configuration file.",
+    )
     hot_reload: bool = Field(
         default=True,
         validation_alias="ROUTEIQ_HOT_RELOAD",

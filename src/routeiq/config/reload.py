@@ -5,6 +5,7 @@ report. Everything that can fail does so before the swap. What a source, LiteLLM
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +13,12 @@ from typing import Any, Protocol
 
 from routeiq.config.load import Settings
 from routeiq.config.rehearsal import rehearse
+from routeiq.config.sync import Syncer
 from routeiq.core.errors import RouteIQError
 from routeiq.core.ports import Clock, Embedder
 from routeiq.routing.snapshot import Snapshot, SnapshotHolder
+
+logger = logging.getLogger(__name__)
 
 LIVE = frozenset({"strategy", "artifact", "aliases", "allow_list", "experiments", "signatures"})
 """Keys of `routeiq_settings` that take effect without a restart: those that a snapshot is compiled from."""
@@ -58,7 +62,8 @@ class SyncStatus:
     """What became of the last look that found something, and what serves since when.
 
     `state` is `ok` or `rejected`; `digest` is that of the files that serve, `seen` that of the files as they are.
-    Times are seconds since the epoch.
+    `source` is where the files are fetched from, `source_error` why that went wrong the last time. Times are seconds
+    since the epoch.
     """
 
     state: str
@@ -71,6 +76,8 @@ class SyncStatus:
     reason: str | None = None
     message: str | None = None
     restart_needed: tuple[str, ...] = ()
+    source: str | None = None
+    source_error: str | None = None
     accepted: int = 0
     rejected: int = 0
 
@@ -82,7 +89,8 @@ class Reloader:
     """Reloads one worker's configuration; one reload at a time.
 
     `read` loads the settings and compiles a snapshot, in a thread. `files` names what a configuration is made of.
-    `report` hears of every reload that was accepted or rejected.
+    `report` hears of every reload that was accepted or rejected. `syncer` brings the files here first if they come
+    from elsewhere.
     """
 
     def __init__(
@@ -97,6 +105,7 @@ class Reloader:
         models: Models,
         clock: Clock,
         report: Report,
+        syncer: Syncer | None = None,
     ) -> None:
         self.settings = settings
         self._holder = holder
@@ -107,11 +116,13 @@ class Reloader:
         self._models = models
         self._clock = clock
         self._report = report
+        self._syncer = syncer
         self._busy = asyncio.Lock()
         watched.replace(files(settings))
         digest, now = watched.digest(), clock.now()
         self._at_start = settings
-        self.status = SyncStatus("ok", holder.current.version, digest, digest, now, now)
+        source = None if syncer is None else syncer.source.location
+        self.status = SyncStatus("ok", holder.current.version, digest, digest, now, now, source=source)
 
     async def run(self, poll_s: float, failed: Callable[[str, BaseException], None]) -> None:
         """Look every `poll_s` seconds until cancelled."""
@@ -128,11 +139,27 @@ class Reloader:
         A version that was rejected is not tried again until it changes.
         """
         async with self._busy:
+            await self._fetch()
             seen = await asyncio.to_thread(self._watched.digest)
             self.status = replace(self.status, checked=self._clock.now())
             if force or seen != self.status.seen:
                 await self._reload(seen)
             return self.status
+
+    async def _fetch(self) -> None:
+        """Bring the files here, if they come from elsewhere; when that fails, those that are here go on."""
+        if self._syncer is None:
+            return
+        trouble = None
+        try:
+            await asyncio.to_thread(self._syncer.sync)
+        except RouteIQError as error:
+            trouble = error.message
+        except OSError as error:
+            trouble = f"{self._syncer.to}: cannot be written: {error.strerror}"
+        if trouble is not None and trouble != self.status.source_error:
+            logger.warning("the configuration could not be fetched, what is here goes on: %s", trouble)
+        self.status = replace(self.status, source_error=trouble)
 
     async def _reload(self, seen: str) -> None:
         begun = self._clock.monotonic()

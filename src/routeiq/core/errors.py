@@ -22,6 +22,7 @@ log field. What a person needs to know (file, key, row, what was found, what was
     ├── FeedbackInvalid             feedback_invalid      422
     ├── UnknownDecision             unknown_decision      404
     ├── StoreUnavailable            store_unavailable     a durable write could not be acknowledged; 503
+    ├── SourceUnavailable           source_unavailable    a configuration could not be fetched; the one before serves
     ├── StateUnavailable            state_unavailable     what the replicas share cannot be reached; 503 for writes
     ├── Overloaded                  overloaded            not let in; 503
     │   ├── QueueFull               queue_full            as many wait as may
@@ -160,6 +161,13 @@ class StoreUnavailable(RouteIQError):
     """A durable write could not be acknowledged, so it must be sent again."""
 
     reason = "store_unavailable"
+    status = 503
+
+
+class SourceUnavailable(RouteIQError):
+    """An object store or web server did not give what was asked for; what was fetched before goes on serving."""
+
+    reason = "source_unavailable"
     status = 503
 
 

@@ -20,8 +20,9 @@ def sync_form(status: SyncStatus) -> Mapping[str, object]:
 
 
 def open_form(status: SyncStatus) -> Mapping[str, object]:
-    """Return what anybody may see: everything but the message, which names files and keys of the configuration."""
-    return {key: value for key, value in sync_form(status).items() if key != "message"}
+    """Return what anybody may see: everything but messages, which name files, keys and places."""
+    hidden = {"message", "source", "source_error"}
+    return {**{k: v for k, v in sync_form(status).items() if k not in hidden}, "source_ok": status.source_error is None}
 
 
 class ReloadEndpoint:

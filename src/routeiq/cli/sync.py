@@ -1,0 +1,76 @@
+"""`routeiq sync`: brings configuration and artifacts from an object store to a folder, once or as a sidecar."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from routeiq.adapters.object_store import open_folder
+from routeiq.cli.output import stderr, stdout
+from routeiq.config.environment import read_environment
+from routeiq.config.sync import Synced, Syncer
+from routeiq.core.errors import ConfigError, SourceUnavailable
+
+
+def sync(
+    source: Annotated[str, typer.Option(help="s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, https://HOST/PATH or a folder.")],
+    dest: Annotated[Path, typer.Option(help="Folder to bring the objects to.")],
+    objects: Annotated[list[str] | None, typer.Option("--object", help="Name of an object; needed over HTTP.")] = None,
+    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 15.0,
+    once: Annotated[bool, typer.Option("--once", help="Look once; exit status 1 when nothing can be had.")] = False,
+    process: Annotated[int | None, typer.Option("--signal", help="Process to send SIGHUP after a change.")] = None,
+    reload_url: Annotated[str | None, typer.Option(help="Gateway to ask for a reload after a change.")] = None,
+) -> None:
+    """Fetch what changed (by ETag), check that it came whole, put it in place by renames, and say so to the gateway.
+
+    The gateway does the same by itself when ROUTEIQ_CONFIG_SOURCE is set; a sidecar keeps the credentials out of
+    it.
+    """
+    syncer = Syncer(open_folder(source, objects or ()), dest)
+    while True:
+        try:
+            done = syncer.sync(wait=once)
+        except SourceUnavailable as error:
+            if once:
+                raise
+            stderr().print(f"warning: {error.message}; trying again in {interval:g} s")
+        else:
+            _tell(done, process, reload_url)
+            if once:
+                return
+        time.sleep(interval)
+
+
+def _tell(done: Synced, process: int | None, reload_url: str | None) -> None:
+    if not done.changed:
+        return
+    names = ", ".join((*done.fetched, *(f"-{name}" for name in done.removed)))
+    stdout().print(f"fetched {done.bytes} bytes: {names}")
+    if process is not None:
+        try:
+            os.kill(process, signal.SIGHUP)
+        except OSError as error:
+            raise ConfigError(f"process {process} cannot be sent SIGHUP: {error.strerror}") from None
+    if reload_url is not None:
+        _reload(reload_url)
+
+
+def _reload(url: str) -> None:
+    """Ask a gateway to reload; that it refuses a version, or is not there, is said and does not end the sidecar."""
+    from urllib.error import HTTPError, URLError
+    from urllib.request import Request, urlopen
+
+    request = Request(f"{url.rstrip('/')}/routeiq/reload", method="POST")  # noqa: S310 - the operator's own address
+    key = read_environment()[0].master_key
+    if key is not None:
+        request.add_header("authorization", f"Bearer {key.get_secret_value()}")
+    try:
+        with urlopen(request, timeout=60):  # noqa: S310 - as above
+            stdout().print(f"{url} has taken it up")
+    except HTTPError as error:
+        stderr().print(f"warning: {url} answered {error.code} to the reload; /_health/config-sync there says why")
+    except (URLError, OSError) as error:
+        stderr().print(f"warning: {url} could not be asked to reload ({type(error).__name__})")
