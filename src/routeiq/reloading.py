@@ -1,6 +1,7 @@
 """The reloader of a process that serves: what it looks at, whom it tells, and when it looks.
 
-Owns building it from running parts. What a reload is stands in `config.reload`.
+Owns building it from running parts, and the first fetch of a configuration that is elsewhere. What a reload is stands
+in `config.reload`.
 """
 
 import asyncio
@@ -8,12 +9,16 @@ import logging
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from routeiq.adapters.files.watched import WatchedFiles
 from routeiq.adapters.litellm.host import LiveModels
+from routeiq.config.environment import config_path, read_environment
 from routeiq.config.load import Settings
 from routeiq.config.reload import Reloader, SyncStatus
+from routeiq.config.sync import Syncer
+from routeiq.core.errors import SourceUnavailable
 from routeiq.flow import NAMED_STRATEGY, RequestFlow
 from routeiq.routing.snapshot import Snapshot
 
@@ -21,6 +26,33 @@ if TYPE_CHECKING:
     from routeiq.adapters.prometheus.metrics import PrometheusTelemetry
 
 logger = logging.getLogger("routeiq.wiring")
+
+
+def fetch_configuration(path: Path | None = None) -> str | None:
+    """Bring the configuration here before it is read for the first time, where the environment says from where.
+
+    Returns a warning when it cannot be had but one of before is here; raises SourceUnavailable when there is none.
+    """
+    environment, _ = read_environment()
+    to = config_path(environment, path)
+    syncer = _syncer(environment.config_source, to)
+    if syncer is None:
+        return None
+    try:
+        syncer.sync(wait=True)
+    except SourceUnavailable as error:
+        if not to.is_file():
+            raise
+        return f"{error.message}; what was fetched before is served"
+    return None
+
+
+def _syncer(address: str | None, to: Path) -> Syncer | None:
+    if address is None:
+        return None
+    from routeiq.adapters.object_store import open_folder
+
+    return Syncer(open_folder(address), to.absolute().parent)
 
 
 def reloader_of(
@@ -56,6 +88,7 @@ def reloader_of(
         models=LiveModels(),
         clock=flow.clock,
         report=report,
+        syncer=_syncer(settings.environment.config_source, settings.path),
     )
 
 

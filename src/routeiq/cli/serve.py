@@ -21,6 +21,7 @@ from routeiq.config.load import Settings, load
 from routeiq.config.master_key import check_master_key
 from routeiq.config.preload import Preloaded
 from routeiq.core.errors import ConfigError, RouteIQError
+from routeiq.reloading import fetch_configuration
 from routeiq.wiring import app, embedder_of, preload, snapshot_of
 
 if TYPE_CHECKING:
@@ -91,12 +92,13 @@ def serve(
     readiness says no, what runs may finish, and the exit status is 0. SIGUSR2 replaces the workers one by one.
     """
     with working("checking the configuration"):
+        stale = fetch_configuration(config)
         settings = load(config)
         check_master_key(settings)
         refuse_bad_version()
         count = worker_count(workers or settings.environment.workers or "1", settings)
         snapshot_of(settings, known_candidates(settings), embedder_of(settings))
-    warn(settings.warnings)
+    warn((*settings.warnings, *([stale] if stale else [])))
     export_for_litellm(settings.path)
     try:
         from routeiq.http.acceptor import bound
