@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from routeiq.learn.fitting import KEPT, Lesson, most_cautious, row_centred, row_error, slope
+from routeiq.learn.fitting import KEPT, Lesson, input_line, most_cautious, row_centred, row_error, slope
 from tests.unit.learn.scene import vectors, world
 
 
@@ -96,3 +96,14 @@ def test_shuffled_scores_are_rarely_believed() -> None:
     found, chance = lesson(200), np.random.default_rng(11)
     passed = [slope(chance.permutation(found.residual), found.residual, found.known) > 0 for _ in range(40)]
     assert sum(passed) <= 4
+
+
+def test_the_input_tokens_that_a_model_counts_are_learned() -> None:
+    """Slope and offset are those of the recorded counts; a model of which too little is known counts as the prompt."""
+    matrix = world(80)
+    length = np.linspace(10.0, 300.0, 80)
+    counted = np.stack([1.5 * length + 180.0, length, np.full(80, np.nan)], axis=1)
+    line = input_line(replace(matrix, prompt_tokens=length, input_tokens=counted))
+    np.testing.assert_allclose(line, [[1.5, 1.0, 1.0], [180.0, 0.0, 0.0]], atol=1e-9)
+    same = input_line(replace(matrix, prompt_tokens=np.full(80, 20.0), input_tokens=counted))
+    np.testing.assert_allclose(same[:, 0], [0.0, counted[:, 0].mean()])

@@ -86,6 +86,23 @@ def test_cost_is_expected_tokens_at_the_price_in_force() -> None:
     np.testing.assert_allclose(capped.cost_usd, [10 * 1e-6 + 50 * 3e-6, 50.0, np.nan])
 
 
+@pytest.mark.parametrize("line", [None, np.zeros(2), np.array([[np.nan, 1.0], [0.0, 0.0]])])
+def test_without_a_usable_line_input_tokens_are_the_prompts(line: np.ndarray | None) -> None:
+    """An artifact that does not say what models count of a prompt leaves its length as it is."""
+    table = CandidateTable((Candidate("a"), Candidate("b")))
+    binding = Binding.of(artifact() if line is None else artifact(input_line=line), table)
+    cost = binding.prediction(view(Features(), table), binding.prior_score, np.zeros(2)).cost_usd
+    np.testing.assert_allclose(cost, [10e-6, 20e-6])
+
+
+def test_input_tokens_are_those_that_a_model_counts() -> None:
+    """Slope and offset of a model make its input dearer; a model placed later counts the prompt as it is."""
+    table = CandidateTable((Candidate("b"), Candidate("a")))
+    binding = Binding.of(artifact(input_line=np.array([[1.5], [5.0]])), table)
+    cost = binding.prediction(view(Features(), table), binding.prior_score, np.zeros(2)).cost_usd
+    np.testing.assert_allclose(cost, [20e-6, 20e-6])
+
+
 def test_means_say_that_nothing_is_known() -> None:
     """Evidence is 0 where there is a mean; a model without any score has no opinion."""
     table = CandidateTable((Candidate("a"), Candidate("b")))
