@@ -174,7 +174,9 @@ class Mirror:
             await task
         while self._unwatch:
             self._unwatch.pop()()
-        await self.sync()
+        # Counts that were on their way when the task was stopped go first, those that waited behind them second.
+        for _ in range(2):
+            await self.sync()
         if any(area.queued for area in self._areas.values()) or any(sums.waiting for sums in self._sums.values()):
             self._failed("mirror", StateUnavailable("shared state was lost on shutdown: the store did not answer"))
 

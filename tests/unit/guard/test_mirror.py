@@ -191,3 +191,18 @@ async def test_closing_writes_what_waits_or_says_that_it_is_lost() -> None:
     two.put("strategy", "auto", b"lost")
     await two.close()
     assert "lost on shutdown" in str(scene.errors[-1][1])
+
+
+async def test_counts_behind_others_on_their_way_are_written_at_the_end() -> None:
+    """A mirror that is closed while counts are on their way also writes those that were added meanwhile."""
+    at = Scene()
+    mirror = at.mirror()
+    at.state.deaf = True
+    await mirror.start()
+    mirror.add("counts", "one", {"n": 1})
+    await at.turn(mirror)
+    mirror.add("counts", "one", {"n": 2})
+    at.state.deaf = False
+    at.errors.clear()
+    await mirror.close()
+    assert (await at.state.counters("counts", "one"), at.errors) == ({"n": 3}, [])
