@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from routeiq.learn.families import FAMILIES
+from routeiq.routing.compound.methods import METHODS
 from routeiq.routing.strategies import BUILT_IN
 from tests.docs.pages import ROOT, links
 
@@ -27,7 +28,7 @@ def sections(page: Path) -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", [*BUILT_IN, *METHODS])
 def test_every_strategy_has_a_page_of_the_same_form(name: str) -> None:
     """It says what goes in, what it costs, when to use it, how it works, where that is from, and what was measured."""
     page = FOLDER / f"{name}.md"
@@ -55,6 +56,19 @@ def test_every_strategy_has_a_row_in_the_table_of_all(name: str) -> None:
     assert artifact == ("yes" if BUILT_IN[name].needs_artifact else "no")
     assert source
     assert "µs" in decision or "ms" in decision
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_of_compound_models_has_a_row_of_its_own(name: str) -> None:
+    """The row links the page, repeats the method's summary and says what it needs; the page has figures."""
+    row = re.search(rf"^\| \[`{name}`\]\({name}\.md\) \| (.+) \|$", TABLE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert row, f"docs/reference/strategies/index.md has no row for {name}"
+    summary, needs, *_ = (cell.strip() for cell in row[1].split(" | "))
+    assert summary == METHODS[name].summary
+    assert all(f"`{need}`" in needs for need in METHODS[name].needs)
+    measured = sections(FOLDER / f"{name}.md")["Measured"]
+    assert re.search(r"\.\d\d", measured)
+    assert "best fixed" in measured
 
 
 def test_no_page_is_left_over() -> None:
