@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from routeiq.cli.admin import group as admin_group
+from routeiq.cli.calibrate import calibrate
 from routeiq.cli.check import check
 from routeiq.cli.decide import decide
 from routeiq.cli.demo import add_to as add_demo
