@@ -15,7 +15,16 @@ from pydantic_core import ErrorDetails
 
 from routeiq.config.document import Document, KeyPath, read_document
 from routeiq.config.environment import Environment, config_path, read_environment, reference
-from routeiq.config.settings import SECTION, AliasSettings, CompoundSettings, Concern, RouteIQSettings
+from routeiq.config.settings import (
+    SECTION,
+    AliasSettings,
+    ArmSettings,
+    CompoundSettings,
+    Concern,
+    ExperimentSettings,
+    RampSettings,
+    RouteIQSettings,
+)
 from routeiq.core.errors import ConfigError, UnknownKey, nearest
 
 
@@ -162,8 +171,14 @@ def _found(document: Document, at: KeyPath) -> str:
     return shown if len(shown) <= 80 else f"a {type(value).__name__} of length {len(value)}"
 
 
-_NAMED: Mapping[int | str, type[Concern]] = {"aliases": AliasSettings, "compound": CompoundSettings}
-"""Settings by names that the operator gives."""
+_NAMED: Mapping[tuple[type[Concern], int | str], type[Concern]] = {
+    (RouteIQSettings, "aliases"): AliasSettings,
+    (RouteIQSettings, "compound"): CompoundSettings,
+    (RouteIQSettings, "experiments"): ExperimentSettings,
+    (ExperimentSettings, "arms"): ArmSettings,
+    (ExperimentSettings, "ramp"): RampSettings,
+}
+"""Settings by names that the operator gives, or in lists."""
 
 
 def _keys_at(path: tuple[int | str, ...]) -> list[str]:
@@ -172,8 +187,8 @@ def _keys_at(path: tuple[int | str, ...]) -> list[str]:
     steps = list(path)
     while steps:
         step = steps.pop(0)
-        if concern is RouteIQSettings and step in _NAMED:
-            concern, steps = _NAMED[str(step)], steps[1:]
+        if (concern, step) in _NAMED:
+            concern, steps = _NAMED[concern, step], steps[1:]
         else:
             annotation = concern.model_fields[str(step)].annotation
             if not (isinstance(annotation, type) and issubclass(annotation, Concern)):
