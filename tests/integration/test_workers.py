@@ -211,6 +211,15 @@ def test_a_port_in_use_is_named(gateway: Serving) -> None:
     assert "--port" in done.stderr
 
 
+def test_a_stream_tells_its_id(gateway: Serving) -> None:
+    """The script prints the id that it asked for, which the gateway returned in a header."""
+    command = [sys.executable, str(ROOT / "examples" / "get_stream_id.py"), "--url", gateway.url, "--key", KEY]
+    done = subprocess.run(
+        [*command, "--id", "stream-7", "--prompt", "hold"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "stream-7\n"), done.stderr
+
+
 def test_a_drain_over_litellm(gateway: Serving, provider: Provider) -> None:
     """A stream that ends in time is whole, one that does not gets its error event, all is recorded, the status is 0."""
 
@@ -244,7 +253,7 @@ def test_a_drain_over_litellm(gateway: Serving, provider: Provider) -> None:
     assert {line["worker_id"] for line in ends} == {"0", "1"}
     assert sum(line["cut"] for line in ends) == 2
     with closing(sqlite3.connect(gateway.kept("log.db"))) as log:
-        assert log.execute("SELECT count(*) FROM decisions").fetchone() == (CALLS + 4,)
+        assert log.execute("SELECT count(*) FROM decisions").fetchone() == (CALLS + 5,)
 
 
 def _refusal(gateway: Serving) -> str | None:

@@ -1,7 +1,7 @@
 """How many workers a machine takes, strategy by strategy.
 
-Owns the rules and the figures they rest on; docs/operations/workers.md shows both, with how they were measured. Does not
-look at the machine.
+Owns the rules and the figures they rest on; docs/operations/workers.md shows both, with how they were measured. Does
+not look at the machine.
 """
 
 from collections.abc import Iterable
