@@ -4,6 +4,7 @@ import typer
 
 from routeiq.cli.experiment import add_to as add_experiment
 from routeiq.cli.signing import add_to as add_signing
+from routeiq.cli.strategy import add_to as add_strategy
 
 
 def group() -> typer.Typer:
@@ -11,4 +12,5 @@ def group() -> typer.Typer:
     admin = typer.Typer(help="Keys and signatures, and what is changed on a running gateway.", no_args_is_help=True)
     add_signing(admin)
     add_experiment(admin)
+    add_strategy(admin)
     return admin

@@ -14,6 +14,7 @@ from routeiq.cli.calibrate import calibrate
 from routeiq.cli.check import check
 from routeiq.cli.decide import decide
 from routeiq.cli.demo import add_to as add_demo
+from routeiq.cli.environment import group as config_group
 from routeiq.cli.evaluation import evaluate
 from routeiq.cli.importing import import_outcomes
 from routeiq.cli.init import init
@@ -64,6 +65,7 @@ def application(reporter: Reporter) -> typer.Typer:
     app.command("eval", epilog=_EVAL)(evaluate)
     app.add_typer(train, name="train")
     app.add_typer(admin_group(), name="admin")
+    app.add_typer(config_group(), name="config")
     app.command("import", epilog=_IMPORT)(import_outcomes)
     add_demo(app)
     return app

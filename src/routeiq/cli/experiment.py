@@ -6,25 +6,20 @@ Owns how a report is shown. It is made by the gateway (`http.experiments`), whic
 import json
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import quote
-from urllib.request import Request, urlopen
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
+from routeiq.cli.asking import LOCAL, Url, ask
 from routeiq.cli.options import AsJson
 from routeiq.cli.output import stdout, warn
-from routeiq.config.environment import read_environment
-from routeiq.core.errors import ConfigError, RequestInvalid, RouteIQError, StateUnavailable
+from routeiq.core.errors import RequestInvalid
 
-TIMEOUT_S = 15.0
-
-Url = Annotated[str, typer.Option("--url", help="Address of the gateway. Its key is LITELLM_MASTER_KEY.")]
 Name = Annotated[str, typer.Argument(help="Name of the experiment.")]
 
-_LOCAL = "http://127.0.0.1:4000"
+_LOCAL = LOCAL
 _SHOWN = {"quality": 1.0, "cost_usd": 1e3, "latency_s": 1.0, "failure_rate": 100.0}
 _UNITS = {"quality": "quality", "cost_usd": "cost, $/1000", "latency_s": "latency, s", "failure_rate": "failed, %"}
 
@@ -103,34 +98,7 @@ def _share(text: str) -> tuple[str, float]:
 
 
 def _ask(url: str, method: str, name: str, body: Mapping[str, Any] | None = None) -> Any:
-    """Return what the gateway answers; raises ConfigError without a key, RouteIQError for a refusal."""
-    key = read_environment()[0].master_key
-    if key is None:
-        raise ConfigError("LITELLM_MASTER_KEY is not set; it is the key that the gateway is asked with")
-    if not url.startswith(("http://", "https://")):
-        raise ConfigError(f"--url: found {url!r}, expected an address that begins with http:// or https://")
-    path = "/routeiq/experiments" + (f"/{quote(name, safe='')}" if name else "")
-    headers = {"authorization": f"Bearer {key.get_secret_value()}", "content-type": "application/json"}
-    data = None if body is None else json.dumps(body).encode()
-    request = Request(url.rstrip("/") + path, data, headers, method=method)  # noqa: S310 - the scheme is checked above
-    try:
-        with urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - as above
-            return json.load(answer)
-    except HTTPError as error:
-        raise _refused(error) from None
-    except (URLError, OSError, ValueError) as error:
-        raise StateUnavailable(f"{url} cannot be asked: {getattr(error, 'reason', error)}") from None
-
-
-def _refused(error: HTTPError) -> RouteIQError:
-    """Return a refusal of the gateway as an error of the command line."""
-    try:
-        message = str(json.load(error)["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        message = f"the gateway answered {error.code}"
-    if error.code == 503:
-        return StateUnavailable(message)
-    return RequestInvalid(message) if error.code < 500 else RouteIQError(message)
+    return ask(url, method, "/routeiq/experiments" + (f"/{quote(name, safe='')}" if name else ""), body)
 
 
 def _print(found: Mapping[str, Any], as_json: bool) -> None:

@@ -24,6 +24,11 @@ PREFIX = "ROUTEIQ_"
 
 OLD_NAMES: Mapping[str, str | None] = {
     "LLMROUTER_MODELS_PATH": "ROUTEIQ_MODELS_PATH",
+    "LLMROUTER_HOT_RELOAD": "ROUTEIQ_HOT_RELOAD",
+    "LLMROUTER_RELOAD_INTERVAL": "ROUTEIQ_RELOAD_INTERVAL",
+    "MCP_GATEWAY_ENABLED": None,
+    "A2A_GATEWAY_ENABLED": None,
+    "MCP_HA_SYNC_ENABLED": None,
     "LLMROUTER_HA_MODE": None,
     "LLMROUTER_ROUTER_CALLBACK_ENABLED": None,
     "LLMROUTER_ENABLE_MCP_TOOL_INVOCATION": None,
@@ -276,6 +281,11 @@ def export_for_litellm(config: Path) -> None:
     os.environ["LITELLM_CONFIG_PATH"] = str(config)
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
+
+
+def variables() -> dict[str, str]:
+    """Return a copy of the environment, for commands that look at all of it."""
+    return dict(os.environ)
 
 
 def for_child(changes: Mapping[str, str]) -> dict[str, str]:
