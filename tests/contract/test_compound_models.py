@@ -6,6 +6,8 @@ import pytest
 
 from routeiq.core.decision import Reason
 from routeiq.core.outcome import Status
+from routeiq.guard.breaker import Trip
+from routeiq.guard.breakers import Breakers
 from routeiq.routing.compound.ledger import Budget
 from routeiq.routing.compound.methods import METHODS
 from routeiq.routing.compound.steps import Plan
@@ -108,6 +110,19 @@ async def test_a_call_that_fails_costs_no_answer(method: str, failing: str) -> N
     errors = {call.error for call in scene.decision.calls if call.model == failing}
     assert errors <= {"http_500"}
     assert scene.log.outcomes[0].status is Status.SUCCESS
+
+
+async def test_open_breakers_are_respected_and_fed(method: str) -> None:
+    """A candidate whose breaker is open is left out, and calls that fail open the breakers of their models."""
+    scene = Scene.around(compound(method, plan=replace(compound(method).plan, threshold=1.0)))
+    scene.flow.breakers = breakers = Breakers(Trip(failures=1, share=0.01), scene.flow.clock, {})
+    breakers.end(breakers.begin("sim-large"), False)
+    assert (await scene.ask(method, PAIR)).status == 200
+    assert "sim-large" not in scene.asked()
+    assert scene.decision.report["sim-large"].filtered_by == "breaker"
+    scene.fail("*")
+    assert (await scene.ask(method, PAIR)).status == 500
+    assert breakers.shut(POOL) >= set(scene.asked())
 
 
 async def test_when_everything_fails_the_client_gets_the_error(method: str) -> None:

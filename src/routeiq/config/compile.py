@@ -30,6 +30,7 @@ from routeiq.core.errors import (
 from routeiq.core.ports import ArtifactStore, Embedder
 from routeiq.core.reward import Objective
 from routeiq.routing.affinity import Stay
+from routeiq.routing.compound.methods import METHODS
 from routeiq.routing.filters import AllowListFilter
 from routeiq.routing.snapshot import Route, Snapshot
 from routeiq.routing.stages import Filter
@@ -112,6 +113,9 @@ def _named(strategy: str, where: str, others: Mapping[str, Recipe]) -> Recipe:
     try:
         return recipe(strategy, others)
     except UnknownStrategy as error:
+        if strategy in METHODS:
+            several = f"{strategy!r} is a method of compound models; name it under `compound`, with a name of its own"
+            raise UnknownStrategy(f"{where}: {several}") from None
         listed = ", ".join(sorted({**BUILT_IN, **others}))
         raise UnknownStrategy(f"{where}: {error.message} (strategies: {listed})") from None
 

@@ -185,7 +185,12 @@ class Learners:
                     self._wake.set()
 
     def _concerned(self, decision: Decision | None) -> Iterator[_Post]:
-        """Yield the learners of the artifact that decided; where the caller named the model, all of them."""
+        """Yield the learners of the artifact that decided; where the caller named the model, all of them.
+
+        None learns from the answer of a compound model, which several models had a part in.
+        """
+        if decision is not None and decision.reason is Reason.COMPOUND:
+            return
         for post in list(self._posts.values()):
             version = post.learner.artifact.manifest.version
             if decision is None or decision.artifact == version or decision.reason is Reason.NAMED:

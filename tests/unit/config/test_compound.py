@@ -6,7 +6,7 @@ import pytest
 
 from routeiq.config.compile import compile_snapshot
 from routeiq.config.load import load
-from routeiq.core.errors import ArtifactError, ConfigError, UnknownCandidate, UnknownKey
+from routeiq.core.errors import ArtifactError, ConfigError, UnknownCandidate, UnknownKey, UnknownStrategy
 from routeiq.routing.snapshot import Snapshot
 from tests.unit.config.scene import CANDIDATES, EMBEDDER, Shelf, config
 
@@ -70,3 +70,9 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path, name: str) -> None:
     """A compound model cannot have the name of a model or of an alias."""
     with pytest.raises(ConfigError, match=f"'{name}' is also"):
         compiled(tmp_path, f"aliases: {{auto: {{}}}}\ncompound: {{{name}: {{method: automix, candidates: [big]}}}}")
+
+
+def test_a_method_is_not_a_strategy(tmp_path: Path) -> None:
+    """Whoever names a method as a strategy is told where it belongs."""
+    with pytest.raises(UnknownStrategy, match="'automix' is a method of compound models; name it under `compound`"):
+        compiled(tmp_path, "strategy: automix")

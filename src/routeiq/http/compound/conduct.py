@@ -13,7 +13,7 @@ from typing import Any
 from starlette.types import ASGIApp, Scope
 
 from routeiq.core.candidate import Candidate
-from routeiq.core.decision import Decision, InnerCall
+from routeiq.core.decision import BREAKER, Decision, InnerCall
 from routeiq.core.outcome import Usage
 from routeiq.flow import RequestFlow
 from routeiq.http.compound.calls import Call
@@ -27,6 +27,10 @@ NOT_PERMITTED = "access"
 
 _FINAL = frozenset({401})
 """Statuses after which no other candidate is asked: the key itself is refused."""
+
+
+_BLAMED = frozenset({408})
+"""Statuses below 500 that say something of the model; 429 may be the caller's own limit, and opens no breaker."""
 
 
 @dataclass(slots=True)
@@ -44,6 +48,15 @@ class Made:
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     body: bytes = b""
     answer: Mapping[str, Any] | None = None
+
+    @property
+    def ok(self) -> bool | None:
+        """Whether the model did what it was asked; None when how the call ended says nothing of the model."""
+        if self.error is None:
+            return True if self.status == 200 else None
+        if self.status == 0:
+            return None if self.error == TIME else False
+        return False if self.status in _BLAMED or self.status >= 500 or self.status == 200 else None
 
 
 Choose = Callable[[str], Awaitable[tuple[str, ...]]]
@@ -81,9 +94,14 @@ class Conduct:
         return self.flow.clock.monotonic() - self.since
 
     def pool(self) -> tuple[Prospect, ...]:
-        """Return the candidates that may answer this caller's request, from the cheapest to the dearest."""
+        """Return the candidates that may answer this caller's request, from the cheapest to the dearest.
+
+        Those whose breaker is open are left out while there are others.
+        """
         left, reports = set(self.expected.ranking) & self.permitted, self.expected.report
-        names = [name for name in self.compound.candidates if name in left]
+        every = [name for name in self.compound.candidates if name in left]
+        shut = {name for name, report in reports.items() if report.filtered_by == BREAKER}
+        names = [name for name in every if name not in shut] or every
         found = ((name, reports.get(name)) for name in names)
         return tuple(
             Prospect(name, report.expected_score if report else None, report.expected_cost_usd if report else None)
@@ -125,8 +143,10 @@ class Conduct:
         made = Made(model, ask.role, self.flow.clock.monotonic())
         self.made.append(made)
         self.flow.vitals.begin(model)
+        breakers, streams = self.flow.breakers, ask.live and self.body.get("stream") is True
+        noted = breakers.begin(model, streams) if breakers is not None else None
         try:
-            await self._meet(ask, model, made)
+            await self._meet(ask, model, made, streams)
         except TimeoutError:
             made.error = TIME
         except Exception as error:  # noqa: BLE001 - one call that breaks is a failed call; the method goes on
@@ -134,7 +154,9 @@ class Conduct:
             made.error = type(error).__name__
         finally:
             made.latency_s = self.flow.clock.monotonic() - made.at
-            self.flow.vitals.end(model, made.latency_s, made.error is None)
+            self.flow.vitals.end(model, made.latency_s, made.ok is True)
+            if breakers is not None and noted is not None:
+                breakers.end(noted, made.ok, made.latency_s)
             self.ledger.end(number, made.cost_usd)
         text = self.form.text(made.answer) if made.answer is not None else ""
         return Reply(model, ask.role, number, text, made.usage, made.cost_usd, made.error)
@@ -143,9 +165,8 @@ class Conduct:
         ranking = await self.choose(ask.prompt or "")
         return next((name for name in ranking if name in pool), pool[0])
 
-    async def _meet(self, ask: Ask, model: str, made: Made) -> None:
+    async def _meet(self, ask: Ask, model: str, made: Made, streams: bool) -> None:
         """Make one call within what is left of the deadline, and note what came of it."""
-        streams = ask.live and self.body.get("stream") is True
         call = Call(self.app, self.scope, self._asked(ask, model, streams), self.compound.name)
         kept = False
         try:

@@ -6,6 +6,7 @@ Owns which of them can be trained on. Opening the log is the business of an adap
 
 from collections.abc import Iterable, Iterator
 
+from routeiq.core.decision import Reason
 from routeiq.core.outcome import Status
 from routeiq.core.remembered import Record
 from routeiq.learn.formats.answers import Answer, Item, Place, Skipped
@@ -21,6 +22,8 @@ def read(records: Iterable[Record], source: str) -> Iterator[Item]:
 
 def _answer(place: Place, record: Record) -> Item:
     outcome, prompt = record.outcome, record.prompt
+    if record.decision.reason is Reason.COMPOUND:
+        return Skipped(place, "a compound model's answer: several calls had a part in it, so it is not one model's")
     if prompt.text is None:
         return Skipped(place, NO_TEXT)
     if outcome is None:
