@@ -8,9 +8,11 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from tests.servers.ports import free_port, wait_for_port
 
@@ -76,7 +78,10 @@ class Postgres:
         """End it as a crash of the machine would, all its children included."""
         if self.process is None:
             return
-        os.kill(self.postmaster(), 9)
+        server = psutil.Process(self.postmaster())
+        for process in (server, *server.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         self.process.wait(20)
         self.process = None
 
