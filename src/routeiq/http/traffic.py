@@ -32,6 +32,7 @@ _LOCATION: Final = re.compile(rb"@[a-z_]{1,64}")
 
 _MESSAGE: Final = "the gateway is being stopped; send the request again"
 _EVENT_STREAM: Final = b"text/event-stream"
+_LENGTH: Final = len(b"content-type")
 _NAME: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _NUMBER: Final = re.compile(rb'"sequence_number": ?(\d{1,9})')
 
@@ -128,7 +129,10 @@ def handing_over(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[bytes, b
 
 def is_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Return whether an answer with these headers is a stream of events."""
-    return any(name.lower() == b"content-type" and value.startswith(_EVENT_STREAM) for name, value in headers)
+    for name, value in headers:
+        if len(name) == _LENGTH and name.lower() == b"content-type":
+            return value.startswith(_EVENT_STREAM)
+    return False
 
 
 def stream_id(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> tuple[bytes, bytes]:
