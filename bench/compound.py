@@ -11,7 +11,8 @@ one between them that is best for its price on the train split. Recordings hold 
 - `cascade` has what a `knn` artifact, trained on the train split, expects of each model.
 
 Multi-round methods run over simulated models that play every part (`routeiq.testing.replay.roles`), on questions of
-two built-in tasks each; that shows the protocol at work, and not what a real model would gain.
+two built-in tasks each; that shows the protocol at work, and not what a real model would gain. So does `cascade` by
+self-consistency, on single tasks: half of a simulated model's own luck on a task is drawn anew for each sample.
 
 The threshold is learned on the valid split: the cheapest that keeps 98 % of the best fixed model's score there, or the
 best-scoring one where none does. Figures are of the test split.
@@ -39,7 +40,8 @@ from routeiq.routing.embedding import load_default
 from routeiq.routing.strategies import recipe
 from routeiq.routing.table import CandidateTable, Floats
 from routeiq.testing.replay.simulated import SimulatedSource
-from routeiq.testing.tasks.models import MODELS_BY_NAME, simulate
+from routeiq.testing.tasks.draws import normal, normal_cdf, uniform
+from routeiq.testing.tasks.models import MODELS_BY_NAME, SHARED_DIFFICULTY, simulate
 from routeiq.testing.tasks.task import Task, split
 from routeiq.testing.tasks.task_list import all_tasks
 
@@ -263,6 +265,54 @@ def _right(task: Task, lines: list[str], place: int) -> bool:
     return task.passes("\n".join(lines[:half] if place == 0 else lines[half:])) or any(map(task.passes, lines))
 
 
+def sample(task: Task, name: str, number: int) -> str:
+    """Return what a simulated model answers the n-th time: half of its own luck on a task is drawn anew."""
+    if number == 0:
+        return simulate(task, name).text
+    kept = normal("own", task.id, task.prompt, name, 0)
+    fresh = normal("again", task.id, name, number)
+    own = np.sqrt(0.5) * kept + np.sqrt(0.5) * fresh
+    luck = np.sqrt(SHARED_DIFFICULTY) * normal("shared", task.id, task.prompt, 0) + np.sqrt(1 - SHARED_DIFFICULTY) * own
+    right = normal_cdf(float(luck)) < MODELS_BY_NAME[name].chance(task.family, task.difficulty)
+    wrong = task.wrong[int(uniform("slip", task.id, name, number) * len(task.wrong))]
+    return str(task.answer if right else wrong)
+
+
+def agreeing(count: int) -> str:
+    """Return the table of `cascade` by self-consistency over simulated models."""
+    models = ("sim-small", "sim-mini", "sim-large")
+    tasks = [task for task in all_tasks() if task.tools is None and split(task) == "test"][:count]
+    pool = tuple(Prospect(name) for name in models)
+    price = sum(_taken(task, models[-1]) for task in tasks)
+    best = np.mean([simulate(task, models[-1]).correct for task in tasks])
+    lines = ["| threshold | right | best fixed | cost of it | calls |", "|---|---|---|---|---|"]
+    for threshold in (0.5, 0.7, 1.0):
+        right, spent, calls = 0, 0.0, 0
+        for task in tasks:
+            ledger, seen = Ledger(Budget(64), {}), dict.fromkeys(models, -1)
+            run = METHODS["cascade"].run(Question(task.prompt), pool, ledger, Plan(threshold, samples=3))
+            try:
+                asks = next(run)
+                while True:
+                    replies = []
+                    for ask in asks:
+                        name = str(ask.model)
+                        seen[name] += 1
+                        spent += _taken(task, name)
+                        replies.append(Reply(name, ask.role, ledger.begin(name), sample(task, name, seen[name])))
+                    asks = run.send(tuple(replies))
+            except StopIteration as end:
+                right, calls = right + task.passes(end.value.reply.text), calls + ledger.calls
+        share = f"{spent / price:.0%}"
+        lines.append(f"| {threshold} | {right / len(tasks):.3f} | {best:.3f} | {share} | {calls / len(tasks):.1f} |")
+    return "\n".join(lines)
+
+
+def _taken(task: Task, name: str) -> float:
+    reply = simulate(task, name)
+    return MODELS_BY_NAME[name].cost_usd(reply.input_tokens, reply.output_tokens)
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -271,7 +321,8 @@ def main() -> None:
     named = os.environ.get("ROUTEIQ_RECORDED_DATA")
     data = Path(named) if named else ROOT.parent / "shared" / "data" / "public"
     print(table(data, ("synthetic",), synthetic) if once else table(data, SUITES), end="\n\n")
-    print(rounds(4 if once else 60))
+    print(rounds(4 if once else 60), end="\n\n")
+    print(agreeing(10 if once else 1_000))
 
 
 if __name__ == "__main__":
