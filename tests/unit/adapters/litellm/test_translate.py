@@ -381,3 +381,56 @@ def test_prices_go_where_litellm_reads_them_for_nothing() -> None:
     assert priced["litellm_params"] == {"model": "x", "input_cost_per_token": 1e-6}
     plain = {"model_name": "m", "litellm_params": {"model": "x"}, "model_info": {"id": "1"}}
     assert translate.ordered(plain, 1) == {**plain, "litellm_params": {"model": "x", "order": 1}}
+
+
+@pytest.mark.parametrize(
+    ("data", "person"),
+    [
+        ({"user": "ann@example.org"}, "ann@example.org"),
+        ({"user": "ann", "metadata": {**BUCKET, "user_api_key_end_user_id": "customer-7"}}, "customer-7"),
+        ({"user": 7}, None),
+        ({}, None),
+    ],
+)
+def test_the_person_behind_the_caller(data: dict[str, Any], person: str | None) -> None:
+    """LiteLLM's customer comes before the body's `user`; what is no name is nobody."""
+    assert read(messages=user("hi"), **data).end_user == person
+
+
+@pytest.mark.parametrize(
+    ("surface", "last", "follows"),
+    [
+        (Surface.CHAT, {"role": "tool", "tool_call_id": "1", "content": "4"}, True),
+        (Surface.MESSAGES, {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1"}]}, True),
+        (Surface.RESPONSES, {"type": "function_call_output", "call_id": "1", "output": "4"}, True),
+        (Surface.CHAT, {"role": "user", "content": "thanks"}, False),
+        (Surface.CHAT, {"role": "user", "content": [{"type": ["tool_result"]}, 3]}, False),
+        (Surface.CHAT, "text", False),
+    ],
+)
+def test_a_tools_result_follows_up(surface: Surface, last: Any, follows: bool) -> None:
+    """A last turn that answers a tool call belongs to the model that made it, in each API's form."""
+    turns = [*user("what is 2+2?"), {"role": "assistant", "tool_calls": []}, last]
+    key = "input" if surface is Surface.RESPONSES else "messages"
+    assert read(surface, **{key: turns}).follows_up is follows
+
+
+def test_what_begins() -> None:
+    """Without an id of the caller's and without an answer among the turns, nothing went before."""
+    assert read(messages=user("hi")).begins
+    assert read(prompt="hi", surface=Surface.COMPLETION).begins
+    assert not read(messages=[*user("hi"), {"role": "assistant", "content": "hello"}, *user("and?")]).begins
+    assert not read(messages=user("hi"), litellm_session_id="s").begins
+    headers = {"proxy_server_request": {"headers": {"X-Session-Id": "s"}}}
+    assert not read(messages=user("hi"), **headers).begins
+
+
+def test_the_price_of_cached_input() -> None:
+    """It comes from the price list or the operator, and is the mean of a group's deployments."""
+    prices = {"openai/m": {"input_cost_per_token": 1e-6, "cache_read_input_token_cost": 1e-7}}
+    listed = {"model_name": "m", "litellm_params": {"model": "openai/m"}}
+    said = {**listed, "model_info": {"cache_read_input_token_cost": 3e-7}}
+    [one] = translate.candidates([listed], prices)
+    [both] = translate.candidates([listed, said], prices)
+    assert one.usd_per_cached_token == 1e-7
+    assert both.usd_per_cached_token == pytest.approx(2e-7)
