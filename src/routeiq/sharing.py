@@ -39,7 +39,7 @@ REQUEST_BOUND_S: Final = 0.05
 BACKGROUND_BOUND_S: Final = 1.0
 """How long any other step may take."""
 
-AREAS: Final = ("strategy", "ab.weights", "cb", "policy", "workers")
+AREAS: Final = ("strategy", "ab.weights", "cb", "config", "policy", "workers")
 """The areas that every worker mirrors."""
 
 STRATEGY: Final = "strategy"

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ from routeiq.core.metrics import (
 from routeiq.core.outcome import Outcome
 from routeiq.core.ports import ArtifactStore, Authenticator, Clock, Embedder, Telemetry
 from routeiq.core.remembered import LogStatus
-from routeiq.core.request import Caller, RouteRequest, Surface
+from routeiq.core.request import RouteRequest
 from routeiq.flow import NAMED_STRATEGY, RequestFlow
 from routeiq.guard.degraded import Degraded
 from routeiq.guard.drain import Drain
@@ -405,10 +405,11 @@ def preload(settings: Settings) -> Preloaded:
 
 def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) -> "Edge":
     """Serve mode: return our edge around LiteLLM's application. One of several workers has siblings."""
-    from routeiq.adapters.litellm import host
+    from routeiq.adapters.litellm import host, translate
     from routeiq.http.config_sync import ReloadEndpoint, open_form
     from routeiq.http.edge import Edge
-    from routeiq.http.table import RELOAD, STRATEGIES, STRATEGY
+    from routeiq.http.rollback import RollbackEndpoint
+    from routeiq.http.table import RELOAD, ROLLBACK, STRATEGIES, STRATEGY
     from routeiq.reloading import keep_reloading, reloader_of
 
     settings = load()
@@ -423,6 +424,7 @@ def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) 
     reloader = reloader_of(settings, flow, gateway.metrics, lambda: _read(gateway, shared.strategies()))
     shared.lonely = lonely = siblings is not None and siblings.count > 1
     switch = StrategySwitch(shared, reloader, flow.holder, lambda active: _read(gateway, active), lonely=lonely)
+    rollback = RollbackEndpoint(reloader, shared.mirror, lonely and not shared.everywhere)
     background: list[asyncio.Task[None]] = []
 
     async def started() -> None:
@@ -430,6 +432,7 @@ def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) 
         host.cancel_with_client()
         await shared.start(lambda: flow.holder.current.version, forked=siblings is not None)
         await switch.start()
+        rollback.start()
         background.append(asyncio.create_task(keep_reloading(reloader, settings, failed)))
         _spare_the_collector()
         if siblings is not None:
@@ -449,7 +452,7 @@ def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) 
         flow=gateway.flow,
         log=gateway.log,
         auth=host.KeyAuthenticator(access),
-        translate=preview_request,
+        translate=translate.preview,
         metrics=gateway.metrics.render if siblings is None else siblings.metrics(gateway.metrics.render),
         drain=Drain(settings.environment.lame_duck_s, settings.environment.drain_timeout_s),
         on_startup=started,
@@ -457,7 +460,12 @@ def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) 
         status=gateway.status,
         checks=gateway.checks,
         sync=lambda: open_form(reloader.status),
-        more={RELOAD: ReloadEndpoint(reloader), STRATEGY: switch.endpoint(), STRATEGIES: switch.endpoint()},
+        more={
+            RELOAD: ReloadEndpoint(reloader),
+            ROLLBACK: rollback,
+            STRATEGY: switch.endpoint(),
+            STRATEGIES: switch.endpoint(),
+        },
         gate=_gate(gateway, host.cors_options(inner)),
     )
 
@@ -473,9 +481,10 @@ def _gate(gateway: Gateway, cors: Mapping[str, Any] | None) -> "Gate":
 
 def _with_compounds(inner: Any, flow: RequestFlow, auth: Authenticator) -> Any:
     """Return LiteLLM's application with the compound models around it."""
+    from routeiq.adapters.litellm import translate
     from routeiq.http.compound.models import CompoundModels
 
-    return CompoundModels(inner, flow=flow, auth=auth, translate=preview_request)
+    return CompoundModels(inner, flow=flow, auth=auth, translate=translate.preview)
 
 
 def _spare_the_collector() -> None:
@@ -487,15 +496,3 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTOR_THRESHOLDS)
-
-
-def preview_request(body: Mapping[str, Any], headers: Mapping[str, str], caller: Caller) -> RouteRequest:
-    """Return what a body sent to /routeiq/route asks for; its form tells which surface it is meant for."""
-    from routeiq.adapters.litellm import translate
-
-    surface = Surface.CHAT
-    if "messages" not in body:
-        surface = Surface.RESPONSES if "input" in body else Surface.COMPLETION
-    data = {**body, "proxy_server_request": {"headers": dict(headers)}}
-    asked = translate.request(data, str(body.get("model", "")), surface, request_id="preview")
-    return replace(asked, caller=caller)

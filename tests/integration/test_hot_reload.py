@@ -225,6 +225,23 @@ def test_a_nudge_looks_at_once(running: Running) -> None:
     assert running.ask().headers["x-routeiq-model"] == "sim-large"
 
 
+def test_the_version_before_is_put_back(running: Running) -> None:
+    """Going back takes effect at once and lasts until the files change; only admins may, and only to what served."""
+    before = running.sync()["version"]
+    running.accepted(lambda: running.write(models=(*MODELS, "sim-code"), strategy="largest"))
+    assert running.ask().headers["x-routeiq-model"] == "sim-code"
+    url = f"{running.gateway.url}/routeiq/admin/rollback"
+    assert httpx.post(url, json={}).status_code == 401
+    assert httpx.post(url, json={"to": "never"}, headers=AUTH).json()["error"]["code"] == "unknown_version"
+    assert httpx.post(url, json={"two": 1}, headers=AUTH).status_code == 400
+    answer = httpx.post(url, json={}, headers=AUTH)
+    assert (answer.json()["state"], answer.json()["version"]) == ("rolled_back", before)
+    assert running.ask().headers["x-routeiq-model"] == "sim-tiny"
+    assert running.ask("sim-code").status_code in (400, 404)
+    time.sleep(0.6)
+    assert running.sync()["version"] == before
+
+
 def test_many_changes_leave_nothing_behind(running: Running) -> None:
     """After many changes in a row memory has not grown, and requests are still called back once."""
 

@@ -11,6 +11,7 @@ import onnx
 import pytest
 
 from routeiq import wiring
+from routeiq.adapters.litellm import translate
 from routeiq.adapters.onnx import OnnxEmbedder
 from routeiq.adapters.onnx.graph import build_encoder
 from routeiq.cli.app import run
@@ -34,7 +35,7 @@ def assembled(folder: Path, section: str) -> Gateway:
 async def decided(gateway: Gateway, text: str = TEXT) -> Any:
     """A request on its way, as far as its decision."""
     body = {"model": "auto", "messages": [{"role": "user", "content": text}]}
-    passage = gateway.flow.admit(wiring.preview_request(body, {}, Caller()))
+    passage = gateway.flow.admit(translate.preview(body, {}, Caller()))
     await gateway.flow.prepare(passage)
     gateway.flow.decide(passage)
     return passage

@@ -3,6 +3,7 @@
 import typer
 
 from routeiq.cli.experiment import add_to as add_experiment
+from routeiq.cli.rollback import add_to as add_rollback
 from routeiq.cli.signing import add_to as add_signing
 from routeiq.cli.strategy import add_to as add_strategy
 
@@ -12,5 +13,6 @@ def group() -> typer.Typer:
     admin = typer.Typer(help="Keys and signatures, and what is changed on a running gateway.", no_args_is_help=True)
     add_signing(admin)
     add_experiment(admin)
+    add_rollback(admin)
     add_strategy(admin)
     return admin

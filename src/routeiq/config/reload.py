@@ -6,6 +6,7 @@ report. Everything that can fail does so before the swap. What a source, LiteLLM
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +15,14 @@ from typing import Any, Protocol
 from routeiq.config.load import Settings
 from routeiq.config.rehearsal import rehearse
 from routeiq.config.sync import Syncer
-from routeiq.core.errors import RouteIQError
+from routeiq.core.errors import RouteIQError, UnknownVersion
 from routeiq.core.ports import Clock, Embedder
 from routeiq.routing.snapshot import Snapshot, SnapshotHolder
 
 logger = logging.getLogger(__name__)
+
+KEPT = 5
+"""How many versions are kept for a way back, the present one included."""
 
 LIVE = frozenset({"strategy", "artifact", "aliases", "allow_list", "experiments", "signatures"})
 """Keys of `routeiq_settings` that take effect without a restart: those that a snapshot is compiled from."""
@@ -61,7 +65,8 @@ class Models(Protocol):
 class SyncStatus:
     """What became of the last look that found something, and what serves since when.
 
-    `state` is `ok` or `rejected`; `digest` is that of the files that serve, `seen` that of the files as they are.
+    `state` is `ok`, `rejected`, or `rolled_back` when an older version was put back; `digest` is that of the files that
+    serve, `seen` that of the files as they are. `former` are the versions that can be put back, the newest first;
     `source` is where the files are fetched from, `source_error` why that went wrong the last time. Times are seconds
     since the epoch.
     """
@@ -76,10 +81,20 @@ class SyncStatus:
     reason: str | None = None
     message: str | None = None
     restart_needed: tuple[str, ...] = ()
+    former: tuple[str, ...] = ()
     source: str | None = None
     source_error: str | None = None
     accepted: int = 0
     rejected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """What it takes to put a version back."""
+
+    settings: Settings
+    snapshot: Snapshot
+    digest: str
 
 
 Report = Callable[[SyncStatus], None]
@@ -121,8 +136,10 @@ class Reloader:
         watched.replace(files(settings))
         digest, now = watched.digest(), clock.now()
         self._at_start = settings
+        self._history: OrderedDict[str, _Version] = OrderedDict()
         source = None if syncer is None else syncer.source.location
         self.status = SyncStatus("ok", holder.current.version, digest, digest, now, now, source=source)
+        self._keep(settings, holder.current, digest)
 
     async def run(self, poll_s: float, failed: Callable[[str, BaseException], None]) -> None:
         """Look every `poll_s` seconds until cancelled."""
@@ -145,6 +162,47 @@ class Reloader:
             if force or seen != self.status.seen:
                 await self._reload(seen)
             return self.status
+
+    async def rollback(self, to: str | None = None) -> SyncStatus:
+        """Put a version back that served before, by default the one before the present one; until the files change.
+
+        Raises UnknownVersion when this process does not have it, or what `models` raises when the host refuses it.
+        """
+        async with self._busy:
+            former = self._former()
+            wanted = to or next(iter(former), None)
+            if wanted is None or wanted not in self._history:
+                known = ", ".join(former) or "none: this process has served no other"
+                raise UnknownVersion(f"version {wanted or 'before this one'} cannot be put back; known: {known}")
+            version = self._history[wanted]
+            gone = self._models.admit(version.settings.litellm)
+            self._holder.swap(version.snapshot)
+            self._models.dismiss(gone)
+            self._keep(version.settings, version.snapshot, version.digest)
+            self.settings = version.settings
+            self.status = replace(
+                self.status,
+                state="rolled_back",
+                version=wanted,
+                digest=version.digest,
+                since=self._clock.now(),
+                reason=None,
+                message=None,
+                former=self._former(),
+            )
+            self._report(self.status)
+            return self.status
+
+    def _keep(self, settings: Settings, snapshot: Snapshot, digest: str) -> None:
+        """Remember a version that serves from now on, and forget the oldest."""
+        self._history[snapshot.version] = _Version(settings, snapshot, digest)
+        self._history.move_to_end(snapshot.version)
+        while len(self._history) > KEPT:
+            self._history.popitem(last=False)
+
+    def _former(self) -> tuple[str, ...]:
+        present = self._holder.current.version
+        return tuple(version for version in reversed(self._history) if version != present)
 
     async def _fetch(self) -> None:
         """Bring the files here, if they come from elsewhere; when that fails, those that are here go on."""
@@ -192,6 +250,7 @@ class Reloader:
 
     def _accepted(self, settings: Settings, snapshot: Snapshot, seen: str, begun: float) -> None:
         self.settings = settings
+        self._keep(settings, snapshot, seen)
         self.status = replace(
             self.status,
             state="ok",
@@ -202,6 +261,7 @@ class Reloader:
             duration_ms=(self._clock.monotonic() - begun) * 1000.0,
             reason=None,
             message=None,
+            former=self._former(),
             restart_needed=(*_ours(self._at_start, settings), *self._hosts(settings)),
             accepted=self.status.accepted + 1,
         )

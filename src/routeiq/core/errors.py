@@ -18,6 +18,7 @@ log field. What a person needs to know (file, key, row, what was found, what was
     ├── RequestInvalid              request_invalid       what a client sent to RouteIQ's own endpoints; 400
     │   ├── BodyTooLarge            body_too_large        413
     │   └── UnknownModel            unknown_model         404; the caller may not have it routed, or it does not exist
+    ├── UnknownVersion              unknown_version       404; no such version of the configuration to go back to
     ├── NoCandidate                 no_candidate          every candidate was filtered out
     ├── FeedbackInvalid             feedback_invalid      422
     ├── UnknownDecision             unknown_decision      404
@@ -133,6 +134,13 @@ class UnknownModel(RequestInvalid):
     """A model that does not exist, or that the caller may not call; the two are not told apart."""
 
     reason = "unknown_model"
+    status = 404
+
+
+class UnknownVersion(RouteIQError):
+    """A version of the configuration that this process has not served, so that it cannot be put back."""
+
+    reason = "unknown_version"
     status = 404
 
 

@@ -42,11 +42,12 @@ FEEDBACK = Endpoint("POST", "/routeiq/feedback", "a score or a comparison for an
 STATUS = Endpoint("GET", "/routeiq/status", "version, snapshot, aliases and the state of this worker's parts")
 LOAD = Endpoint("GET", "/routeiq/load", "how busy the worker that answers is, and its circuit breakers")
 RELOAD = Endpoint("POST", "/routeiq/reload", "looks for a changed configuration now; admins only")
-STRATEGY = Endpoint("POST", "/routeiq/admin/strategy", "changes an alias's strategy in every worker; admins only")
-STRATEGIES = Endpoint("GET", "/routeiq/admin/strategy", "the strategies that admins chose; admins only")
 EXPERIMENTS = Endpoint("GET", "/routeiq/experiments", "the experiments, each arm with its intervals")
 EXPERIMENT = Endpoint("GET", "/routeiq/experiments/{id}", "one experiment, by its name")
 STEER = Endpoint("POST", "/routeiq/experiments/{id}", "changes weights, stops, promotes or resumes; admins only")
+STRATEGY = Endpoint("POST", "/routeiq/admin/strategy", "changes an alias's strategy in every worker; admins only")
+STRATEGIES = Endpoint("GET", "/routeiq/admin/strategy", "the strategies that admins chose; admins only")
+ROLLBACK = Endpoint("POST", "/routeiq/admin/rollback", "puts a version back that served before, in every worker")
 
 KEYED: tuple[Endpoint, ...] = (
     DECISION,
@@ -60,6 +61,7 @@ KEYED: tuple[Endpoint, ...] = (
     STEER,
     STRATEGY,
     STRATEGIES,
+    ROLLBACK,
 )
 ENDPOINTS: tuple[Endpoint, ...] = OPEN + KEYED
 

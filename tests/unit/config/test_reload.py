@@ -9,9 +9,9 @@ import pytest
 
 from routeiq.config.load import Settings, load
 from routeiq.config.rehearsal import PROMPTS, rehearse
-from routeiq.config.reload import Reloader, SyncStatus
+from routeiq.config.reload import KEPT, Reloader, SyncStatus
 from routeiq.core.candidate import Candidate
-from routeiq.core.errors import ConfigError
+from routeiq.core.errors import ConfigError, UnknownVersion
 from routeiq.routing.profile import Profile
 from routeiq.routing.snapshot import Route, Snapshot, SnapshotHolder
 from routeiq.routing.stages import Prediction, View
@@ -153,6 +153,36 @@ async def test_a_way_back_is_a_change(scene: Scene) -> None:
     scene.wanted, scene.files.now = snapshot("v1"), "d1"
     status = await scene.reloader.check()
     assert (status.state, status.digest, status.seen, status.rejected) == ("ok", "d1", "d1", 1)
+
+
+async def test_the_version_before_is_put_back_until_the_files_change(scene: Scene) -> None:
+    """Going back swaps at once, holds while the files stay as they are, and ends with the next version."""
+    scene.files.now = "d2"
+    await scene.reloader.check()
+    status = await scene.reloader.rollback()
+    assert (status.state, status.version, status.digest, status.seen) == ("rolled_back", "v1", "d1", "d2")
+    assert (scene.holder.current.version, status.former) == ("v1", ("v2",))
+    assert (await scene.reloader.check()).version == "v1"
+    assert (await scene.reloader.rollback("v2")).version == "v2"
+    scene.wanted, scene.files.now = snapshot("v3"), "d3"
+    status = await scene.reloader.check()
+    assert (status.state, status.version, status.former) == ("ok", "v3", ("v2", "v1"))
+
+
+async def test_only_what_served_can_be_put_back(scene: Scene) -> None:
+    """A version that never served, or is forgotten, is an error that names those there are."""
+    with pytest.raises(UnknownVersion, match="served no other"):
+        await scene.reloader.rollback()
+    for number in range(2, 10):
+        scene.wanted, scene.files.now = snapshot(f"v{number}"), f"d{number}"
+        await scene.reloader.check()
+    assert len(scene.reloader.status.former) == KEPT - 1
+    with pytest.raises(UnknownVersion, match="known: v8, v7"):
+        await scene.reloader.rollback("v1")
+    scene.host.refusal = ConfigError("no")
+    with pytest.raises(ConfigError):
+        await scene.reloader.rollback("v8")
+    assert scene.holder.current.version == "v9"
 
 
 class Breaks:

@@ -21,13 +21,14 @@ RAISED = (
     errors.UnknownModel,
     errors.FeedbackInvalid,
     errors.UnknownDecision,
+    errors.UnknownVersion,
     errors.StoreUnavailable,
-    errors.StateUnavailable,
     errors.QueueFull,
     errors.DeadlineTooNear,
     errors.AnswersTooSlow,
     errors.ShareExceeded,
     errors.KeyShareExceeded,
+    errors.StateUnavailable,
 )
 
 

@@ -130,6 +130,15 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def preview(body: Mapping[str, Any], headers: Mapping[str, str], sender: Caller) -> RouteRequest:
+    """Return what a body sent to /routeiq/route asks for; its form tells which surface it is meant for."""
+    surface = Surface.CHAT
+    if "messages" not in body:
+        surface = Surface.RESPONSES if "input" in body else Surface.COMPLETION
+    data = {**body, "proxy_server_request": {"headers": dict(headers)}}
+    return replace(request(data, str(body.get("model", "")), surface, request_id="preview"), caller=sender)
+
+
 def _tools(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     """Return the schemas of the functions on offer, in any API's form; what is no mapping is left out."""
     offered = [data.get(name) for name in ("tools", "functions")]

@@ -1,0 +1,76 @@
+"""`POST /routeiq/admin/rollback`: the version before, or a named one, put back in every worker of every replica.
+
+Owns the form of question and answer, and how workers tell each other: through the area `config` of shared state. What
+putting a version back means is `config.reload`'s. A worker that has never served the version keeps what it has, and
+says so.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from routeiq.config.reload import Reloader
+from routeiq.core.errors import RequestInvalid, RouteIQError, StateUnavailable
+from routeiq.core.request import Caller
+from routeiq.guard.mirror import Mirror
+from routeiq.http.answers import Json, refusal
+from routeiq.http.bodies import read_object, shown
+from routeiq.http.config_sync import sync_form
+
+AREA, KEY = "config", "rollback"
+BODY_LIMIT = 1024
+
+logger = logging.getLogger(__name__)
+
+
+class RollbackEndpoint:
+    """Answers admins, and follows what other workers were told. A `lonely` worker has others and cannot reach them."""
+
+    def __init__(self, reloader: Reloader, mirror: Mirror, lonely: bool = False) -> None:
+        self._reloader, self._mirror, self._lonely = reloader, mirror, lonely
+        self._seen: bytes | None = None
+        self._following: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Follow from now on; what was asked before this worker began is of no concern to it."""
+        self._seen = self._mirror.get(AREA, KEY)
+        self._mirror.on_change(AREA, self._changed)
+
+    async def __call__(self, request: Request, caller: Caller, _: str) -> Response:
+        """Answer one request."""
+        if not caller.admin:
+            return refusal(403, "forbidden", "going back takes LiteLLM's master key, or the key of a proxy admin")
+        body = await read_object(request, BODY_LIMIT)
+        to = body.get("to")
+        if set(body) - {"to"} or not (to is None or isinstance(to, str)):
+            raise RequestInvalid(f'found {shown(json.dumps(body))}, expected {{"to": VERSION}} or {{}}')
+        if self._lonely:
+            raise StateUnavailable(
+                "the workers of this gateway share nothing; set REDIS_URL to have all of them go back"
+            )
+        await self._mirror.refresh(AREA)
+        if not self._mirror.reachable:
+            raise StateUnavailable("the other workers cannot be told while shared state does not answer; try again")
+        status = await self._reloader.rollback(to)
+        self._seen = json.dumps({"to": status.version, "at": status.since}).encode()
+        self._mirror.put(AREA, KEY, self._seen)
+        return Json(dict(sync_form(status)))
+
+    def _changed(self, entries: Mapping[str, bytes | None]) -> None:
+        told = entries.get(KEY)
+        if told is None or told == self._seen:
+            return
+        self._seen = told
+        task = asyncio.create_task(self._follow(str(json.loads(told)["to"])))
+        self._following.add(task)
+        task.add_done_callback(self._following.discard)
+
+    async def _follow(self, version: str) -> None:
+        try:
+            await self._reloader.rollback(version)
+        except RouteIQError as error:
+            logger.error("this worker does not go back with the others: %s", error.message)
