@@ -42,6 +42,7 @@ class Replica:
     process: "subprocess.Popen[bytes] | None" = None
     mounted: bool = False
     _disk: int | None = None
+    _warm: int | None = None
 
     @property
     def url(self) -> str:
@@ -93,6 +94,9 @@ class Replica:
 
     def warm_up(self) -> None:
         """Have each worker answer something: what LiteLLM loads at its first call is no part of any figure here."""
+        if self._warm == self.pid():
+            return
+        self._warm = self.pid()
         message = {"role": "user", "content": "good morning"}
         for _ in range(4 * self.workers):
             self.ask("POST", "/v1/chat/completions", {"model": "auto", "messages": [message]})

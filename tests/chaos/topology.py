@@ -1,4 +1,4 @@
-"""What production looks like, on one machine: two replicas behind the shipped nginx, over the replay provider.
+"""What production looks like, on one machine: two replicas behind nginx, Redis with sentinels, the replay provider.
 
 Owns the configuration, the order of start and end, and the load that is put on it.
 """
@@ -16,12 +16,13 @@ from tests.chaos.auth import key_of
 from tests.chaos.replica import Replica
 from tests.servers.nginx import Nginx, running_nginx
 from tests.servers.ports import free_port
+from tests.servers.redis import RedisSentinels, redis_servers
 
 POOL = ("sim-mini", "sim-small", "sim-medium")
 ANSWER_S = 0.15
 """How long the provider takes for an answer when a test says nothing else."""
 
-SLOTS = 8
+SLOTS = 16
 """How many requests a worker has under way at most."""
 
 WORKERS = 2
@@ -72,6 +73,7 @@ class Topology:
     provider: ReplayProcess
     nginx: Nginx
     replicas: list[Replica]
+    redis: RedisSentinels
 
     @property
     def url(self) -> str:
@@ -79,7 +81,11 @@ class Topology:
         return self.nginx.url
 
     def calm(self) -> None:
-        """Both replicas are up, the provider has no faults and an empty journal, and answers take `ANSWER_S`."""
+        """All servers are up, the provider has no faults and an empty journal, and answers take `ANSWER_S`."""
+        self.provider.reset()
+        for server in self.redis.servers:
+            if server.process is None or server.process.poll() is not None:
+                server.start()
         for replica in self.replicas:
             if replica.process is None or replica.process.poll() is not None:
                 replica.kill()
@@ -103,9 +109,12 @@ def steady(topology: Topology, seconds: float, rate: float = 10.0, url: str | No
     return load
 
 
-def lost(report: Report) -> dict[str, int]:
+def lost(report: Report) -> dict[str, object]:
     """What an operator counts after an incident."""
-    return {"sent": len(report), "failed": report.count(Fate.FAILED), "cut": report.count(Fate.CUT)}
+    counts: dict[str, object] = {"sent": len(report), "failed": report.count(Fate.FAILED)}
+    counts["cut"] = report.count(Fate.CUT)
+    reasons = report.reasons(Fate.FAILED, Fate.CUT)
+    return {**counts, "reasons": reasons} if reasons else counts
 
 
 async def aside(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
@@ -124,12 +133,14 @@ def running(
     """Start everything, and end it afterwards; `settings` are added to the section of ours."""
     with ExitStack() as stack:
         provider = stack.enter_context(ReplayProcess.start(time_scale=float("inf")))
+        redis = stack.enter_context(redis_servers(folder / "redis")).sentinels()
+        shared = {"ROUTEIQ_REDIS_URL": redis.url, **(env or {})}
         config = configuration(provider.base_url)
         config["routeiq_settings"].update(settings or {})
         replicas = []
         for name in ("one", "two"):
             (folder / name).mkdir()
-            replica = Replica(folder / name, free_port(), workers, env or {}, small_disk=name == "two")
+            replica = Replica(folder / name, free_port(), workers, shared, small_disk=name == "two")
             replica.configure(config)
             stack.callback(replica.kill)
             replica.start()
@@ -138,4 +149,4 @@ def running(
             replica.wait_until_ready()
         (folder / "nginx").mkdir()
         nginx = stack.enter_context(running_nginx([replica.address for replica in replicas], folder / "nginx"))
-        yield Topology(provider, nginx, replicas)
+        yield Topology(provider, nginx, replicas, redis)
