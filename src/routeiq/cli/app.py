@@ -16,7 +16,7 @@ from routeiq.cli.decide import decide
 from routeiq.cli.demo import add_to as add_demo
 from routeiq.cli.environment import group as config_group
 from routeiq.cli.evaluation import evaluate
-from routeiq.cli.importing import import_outcomes
+from routeiq.cli.import_model import group as import_group
 from routeiq.cli.init import init
 from routeiq.cli.output import Reporter
 from routeiq.cli.route import route
@@ -47,7 +47,6 @@ _EXAMPLES: dict[Callable[..., None], str] = {
 }
 
 _EVAL = "Example: routeiq eval --artifact knn.npz --data ./outcomes --suite mmlupro --json eval.json --html eval.html"
-_IMPORT = "Example: routeiq import --from llmrouter routing_train.jsonl llm.json --output ./outcomes"
 
 
 def application(reporter: Reporter) -> typer.Typer:
@@ -66,7 +65,7 @@ def application(reporter: Reporter) -> typer.Typer:
     app.add_typer(train, name="train")
     app.add_typer(admin_group(), name="admin")
     app.add_typer(config_group(), name="config")
-    app.command("import", epilog=_IMPORT)(import_outcomes)
+    app.add_typer(import_group, name="import")
     add_demo(app)
     return app
 

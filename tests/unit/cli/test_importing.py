@@ -1,8 +1,13 @@
 """`routeiq import`."""
 
 import json
+import pickle
 from pathlib import Path
 
+import numpy as np
+from sklearn.neighbors import KNeighborsClassifier
+
+from routeiq.adapters.files.artifacts import FileArtifactStore
 from routeiq.adapters.sqlite import SqliteOutcomeLog
 from tests.unit.adapters.records import PROMPT, SALT, WallClock, a_decision, a_request, an_outcome, some_feedback
 from tests.unit.cli.conftest import Command
@@ -65,3 +70,24 @@ async def test_import_reads_our_own_outcome_log(command: Command, tmp_path: Path
     assert "1 prompts" in shown.out
     assert "store_prompts" in shown.out
     assert PROMPT not in shown.out
+
+
+def test_import_turns_a_trained_router_into_an_artifact(command: Command, tmp_path: Path) -> None:
+    """Its kind, models and agreement are printed; without the embedder's name, or as a hostile file, it is refused."""
+    chance = np.random.default_rng(0)
+    vectors = chance.normal(size=(120, 8))
+    router = KNeighborsClassifier(5).fit(vectors, np.array(["small", "large"])[(vectors[:, 0] > 0).astype(int)])
+    (tmp_path / "knnrouter.pkl").write_bytes(pickle.dumps(router))
+    given = ["import", "llmrouter-model", tmp_path / "knnrouter.pkl", "--output", tmp_path / "knn.npz"]
+    refused = command(*given)
+    assert (refused.status, "--onnx FOLDER or --embedder ID" in refused.err) == (2, True)
+    shown = command(*given, "--embedder", "longformer@1")
+    assert shown.status == 0, shown.err
+    assert "2 models (large, small), 8 dimensions" in shown.out
+    assert "decides like the original" in shown.out
+    assert "routeiq eval" in shown.err
+    manifest = FileArtifactStore().load(str(tmp_path / "knn")).manifest
+    assert (manifest.strategy, manifest.embedder, manifest.dimensions) == ("knn", "longformer@1", 8)
+    (tmp_path / "knnrouter.pkl").write_bytes(b"cos\nsystem\n(S'touch /tmp/never'\ntR.")
+    hostile = command(*given, "--embedder", "longformer@1")
+    assert (hostile.status, "holds os.system" in hostile.err) == (2, True)
