@@ -1,10 +1,12 @@
-"""LiteLLM's `custom_auth` for the tests of compound models: virtual keys without a database."""
+"""LiteLLM's `custom_auth` for the tests of compound models: virtual keys without a database.
 
+Runs in the environment of the LiteLLM under test, so it imports nothing but LiteLLM.
+"""
+
+import os
 from typing import Any
 
 from litellm.proxy._types import LitellmUserRoles, ProxyException, UserAPIKeyAuth
-
-from tests.integration.serving import KEY
 
 NARROW = "sk-narrow-5Pz2kWq8"
 BARE = "sk-bare-1Vt6mXc3"
@@ -14,7 +16,7 @@ LIMITED = "sk-limited-9Hd4sLb7"
 async def authenticate(request: Any, api_key: str) -> UserAPIKeyAuth:
     """Return whose key it is: an admin's, one of two candidates, one of no candidate, one of few calls a minute."""
     known: dict[str, dict[str, Any]] = {
-        KEY: {"user_role": LitellmUserRoles.PROXY_ADMIN},
+        os.environ["LITELLM_MASTER_KEY"]: {"user_role": LitellmUserRoles.PROXY_ADMIN},
         NARROW: {"models": ["sim-tiny", "sim-small"], "team_id": "red"},
         BARE: {"models": ["careful"]},
         LIMITED: {"models": [], "rpm_limit": 2},
