@@ -4,7 +4,6 @@ Owns what happens to a request before and after the inner application. Bodies pa
 buffered, so streams and disconnects reach both sides as they are.
 """
 
-import asyncio
 import math
 from collections.abc import Mapping
 
@@ -150,24 +149,19 @@ class Edge:
         self, scope: Scope, arrival: Arrival, receive: Receive, answer: Send, exchange: Exchange
     ) -> None:
         """Have a request served; returns early when it is cut, however the application takes that."""
-        try:
-            app, inside = self._inside(scope, exchange)
-            inside = {**inside, "headers": arrival.headers}
-            if self._gate is not None and app is self._inner and is_model_call(inside):
-                await self._gate.through(app, inside, receive, answer, exchange, arrival.call_id)
-            else:
-                await app(inside, receive, answer)
-        except asyncio.CancelledError:
-            if not exchange.cut:
-                raise
-        except Exception:
-            if not exchange.cut:
-                if not exchange.begun:
+        with exchange:
+            try:
+                app, inside = self._inside(scope, exchange)
+                inside = {**inside, "headers": arrival.headers}
+                if self._gate is not None and app is self._inner and is_model_call(inside):
+                    await self._gate.through(app, inside, receive, answer, exchange, arrival.call_id)
+                else:
+                    await app(inside, receive, answer)
+            except Exception:
+                if not exchange.begun and not exchange.cut:
                     message = "the gateway failed on this request; its log has the cause under the request id"
                     await refusal(500, "internal", message)(scope, receive, answer)
                 raise
-        if exchange.cut and exchange.task is not None:
-            exchange.task.uncancel()
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._refuses():

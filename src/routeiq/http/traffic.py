@@ -9,7 +9,8 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -65,6 +66,19 @@ class Exchange:
                 if self.passage is not None:
                     self.passage.delivered += body.count(b"\n\n")
             self.complete = not message.get("more_body", False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Keep to ourselves how the application took its end, when it was us who ended it."""
+        if not self.cut:
+            return False
+        if self.task is not None:
+            self.task.uncancel()
+        return isinstance(error, Exception | asyncio.CancelledError)
 
     async def end(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Say to the client that this is the end: an error when nothing was said yet, an error event in a stream.
