@@ -21,7 +21,7 @@ from routeiq.routing.compound.methods import METHODS, Compound
 from routeiq.routing.compound.steps import Plan
 from routeiq.routing.pickers import Best
 from routeiq.routing.snapshot import Route, Snapshot, SnapshotHolder
-from routeiq.routing.stages import Prediction, View
+from routeiq.routing.stages import Filter, Prediction, View
 from routeiq.routing.strategies import Recipe, Tuning, build
 from routeiq.routing.table import CandidateTable
 from routeiq.testing.fakes import FixedKeys, RecordingLog, RecordingTelemetry
@@ -56,12 +56,14 @@ def priced(name: str) -> Candidate:
     return Candidate(name, model.usd_per_m_input / 1e6, model.usd_per_m_output / 1e6)
 
 
-def compound(method: str, budget: Budget | None = None, plan: Plan | None = None) -> Compound:
+def compound(
+    method: str, budget: Budget | None = None, plan: Plan | None = None, filters: tuple[Filter, ...] = ()
+) -> Compound:
     """A compound model of the name of its method."""
     table = CandidateTable(tuple(map(priced, POOL)))
     made_of = Recipe("expected", "expects something", lambda table, artifact: Expected(), Best)
     leader = "sim-mini" if "model" in METHODS[method].needs else None
-    profile = build(made_of, table, None, Tuning())
+    profile = build(made_of, table, None, Tuning(filters=filters))
     return Compound(
         Route(method, table, profile), METHODS[method], plan or Plan(model=leader), budget or Budget(), POOL
     )
@@ -121,7 +123,9 @@ class Scene:
             WallClock(),
             random.Random(0),
         )
-        keys = FixedKeys({"all": Caller("all"), "some": Caller("some")}, {"some": set(POOL[:2])})
+        keys = FixedKeys(
+            {"all": Caller("all"), "some": Caller("some"), "red": Caller("red", team="red")}, {"some": set(POOL[:2])}
+        )
         app = CompoundModels(build_app(provider), flow=flow, auth=keys, translate=translate)
         return cls(provider, flow, app, log)
 

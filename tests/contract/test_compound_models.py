@@ -11,6 +11,7 @@ from routeiq.guard.breakers import Breakers
 from routeiq.routing.compound.ledger import Budget
 from routeiq.routing.compound.methods import METHODS
 from routeiq.routing.compound.steps import Plan
+from routeiq.routing.filters import AllowListFilter
 from tests.contract.compound_scene import HARD, PAIR, POOL, Heard, Scene, compound, wrong_for
 
 pytestmark = pytest.mark.parametrize("method", METHODS)
@@ -69,6 +70,25 @@ async def test_it_calls_nothing_the_caller_may_not_use(method: str) -> None:
     assert (await scene.ask(method, PAIR, key="some")).status == 200
     assert "sim-large" not in scene.asked()
     assert scene.decision.report["sim-large"].filtered_by == "access"
+
+
+async def test_the_operators_allow_list_holds(method: str) -> None:
+    """What a team may not be routed to is not called for it; where nothing is left the request is refused."""
+    two = AllowListFilter({"red": frozenset({"sim-tiny", "sim-mini"})})
+    scene = Scene.around(compound(method, plan=replace(compound(method).plan, threshold=1.0), filters=(two,)))
+    assert (await scene.ask(method, PAIR, key="red")).status == 200
+    assert "sim-large" not in scene.asked()
+    none = AllowListFilter({"red": frozenset({"sim-other"})})
+    shut = Scene.around(compound(method, filters=(none,)))
+    assert (await shut.ask(method, PAIR, key="red")).status == 503
+    assert shut.asked() == []
+
+
+async def test_a_leading_model_that_the_caller_may_not_use_is_done_without(method: str) -> None:
+    """A verifier, decomposer or policy is called in the caller's name too; without it the candidates answer."""
+    scene = Scene.around(compound(method, plan=Plan(model="sim-large", threshold=1.0)))
+    assert (await scene.ask(method, PAIR, key="some")).status == 200
+    assert "sim-large" not in scene.asked()
 
 
 async def test_a_stranger_gets_the_inner_applications_words(method: str) -> None:
