@@ -129,7 +129,7 @@ class Traffic:
 
 def draining() -> ASGIApp:
     """Return the answer to a request that comes too late."""
-    return refusal(503, REASON, _MESSAGE, {"retry-after": str(RETRY_AFTER_S), "connection": "close"})
+    return refusal(503, "draining", _MESSAGE, {"retry-after": str(RETRY_AFTER_S), "connection": "close"})
 
 
 def handing_over(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
