@@ -109,11 +109,11 @@ class RequestFlow:
         self._passages[request.id] = passage
         oldest = next(iter(self._passages.values()))
         if len(self._passages) > PASSAGES_KEPT or passage.since - oldest.since > ABANDONED_AFTER_S:
-            self._abandon(oldest)
+            self.unreported(oldest, Status.CANCELLED, ABANDONED)
         return passage
 
-    def _abandon(self, passage: Passage) -> None:
-        """Give up on a request whose end was never reported; what was decided for it ends as cancelled."""
+    def unreported(self, passage: Passage, status: Status, error: str) -> None:
+        """Record the end of a request that the host did not report, unless it has by now."""
         decision = passage.decision
         if decision is None:
             self.dismiss(passage)
@@ -126,10 +126,11 @@ class RequestFlow:
                 request_id=passage.request.id,
                 at=self.clock.now(),
                 model=served,
-                status=Status.CANCELLED,
+                status=status,
                 retries=max(0, len(passage.tried) - 1),
                 streamed=passage.request.stream,
-                error=ABANDONED,
+                error=error,
+                delivered=passage.delivered or None,
             ),
         )
 

@@ -14,6 +14,7 @@ from routeiq.core.trace import CURRENT
 from routeiq.flow import RequestFlow
 from routeiq.guard.drain import Drain, Phase
 from routeiq.http.answers import refusal
+from routeiq.http.endings import follow_up
 from routeiq.http.endpoints import Endpoints, Handler, Status, Translate
 from routeiq.http.experiments import handlers
 from routeiq.http.gate import Gate, is_model_call
@@ -144,6 +145,7 @@ class Edge:
         finally:
             CURRENT.reset(token)
             self.traffic.leave(exchange)
+            follow_up(self._flow, exchange, self._flow.passage(arrival.call_id))
 
     async def _through(
         self, scope: Scope, arrival: Arrival, receive: Receive, answer: Send, exchange: Exchange

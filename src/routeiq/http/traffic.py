@@ -48,21 +48,22 @@ class Exchange:
     path: str
     task: "asyncio.Task[Any] | None"
     begun: bool = False
+    status: int = 0
     complete: bool = False
     stream: bool = False
     cut: bool = False
     hand_over: tuple[tuple[bytes, bytes], ...] = ()
     passage: Passage | None = None
-    _last: bytes = b""
+    last: bytes = b""
 
     def note(self, message: Message) -> None:
         """Note what is being sent."""
         if message["type"] == "http.response.start":
-            self.begun = True
+            self.begun, self.status = True, message["status"]
         elif message["type"] == "http.response.body":
             body = message.get("body", b"")
             if self.stream and body:
-                self._last = body
+                self.last = body
                 if self.passage is not None:
                     self.passage.delivered += body.count(b"\n\n")
             self.complete = not message.get("more_body", False)
@@ -88,7 +89,7 @@ class Exchange:
         if not self.begun:
             await draining()(scope, receive, send)
         elif self.stream and not self.complete:
-            await send({"type": "http.response.body", "body": last_words(self.path, self._last), "more_body": False})
+            await send({"type": "http.response.body", "body": last_words(self.path, self.last), "more_body": False})
 
 
 @dataclass(slots=True)

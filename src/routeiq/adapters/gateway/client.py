@@ -5,6 +5,7 @@ which would take the key elsewhere. Safe to use from several threads.
 """
 
 import json
+import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,8 +16,9 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
 from routeiq.core.errors import ConfigError
+from routeiq.guard.retry import Backoff, Budget
 
-ATTEMPTS = 3
+PAUSES = Backoff(first_s=1.0, longest_s=10.0, factor=3.0, attempts=3)
 PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 """Statuses after which the same request is sent again."""
 
@@ -50,6 +52,8 @@ class GatewayClient:
     key: str = field(repr=False)
     timeout_s: float = 180.0
     wait: Callable[[float], None] = time.sleep
+    chance: random.Random = field(default_factory=random.Random, repr=False)
+    budget: Budget = field(default_factory=Budget, repr=False)
     _opener: OpenerDirector = field(default_factory=lambda: build_opener(_Stay), repr=False)
 
     def __post_init__(self) -> None:
@@ -93,22 +97,24 @@ class GatewayClient:
         """Return status (0 when there was none), parsed body and the cost that the gateway computed."""
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
-        status, after = 0, 0.5
-        for attempt in range(ATTEMPTS):
+        status = 0
+        self.budget.called()
+        for pause in (*PAUSES.pauses(self.chance), None):
+            asked = 0.0
             request = Request(self.url.rstrip("/") + path, data, headers, method=method)  # noqa: S310 - http or https
             try:
                 with self._opener.open(request, timeout=self.timeout_s) as response:
                     return response.status, json.load(response), _cost(response.headers)
             except HTTPError as error:
-                status, after = error.code, _seconds(error.headers.get("Retry-After"), after)
+                status, asked = error.code, _seconds(error.headers.get("Retry-After"), 0.0)
                 error.close()
                 if status not in PASSING:
                     break
             except (OSError, HTTPException, ValueError):
                 status = 0
-            if attempt < ATTEMPTS - 1:
-                self.wait(min(after, LONGEST_WAIT_S))
-                after *= 3.0
+            if pause is None or not self.budget.spend():
+                break
+            self.wait(min(asked + pause, LONGEST_WAIT_S))
         return status, None, None
 
 

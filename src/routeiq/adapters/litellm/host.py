@@ -10,7 +10,7 @@ import math
 import re
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -107,7 +107,7 @@ def cors_options(app: Any) -> Mapping[str, Any] | None:
 def cancel_with_client() -> None:
     """Have LiteLLM cancel a provider's call whose client has left, unless the operator says that it should not."""
     settings = getattr(sys.modules.get(_PROXY), "general_settings", None)
-    if isinstance(settings, dict):
+    if isinstance(settings, MutableMapping):
         settings.setdefault("cancel_on_disconnect", True)
 
 

@@ -5,6 +5,7 @@ asks for it from time to time anyway.
 """
 
 import asyncio
+import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,9 +14,10 @@ from redis.exceptions import RedisError
 
 from routeiq.adapters.redis.link import RedisLink
 from routeiq.adapters.redis.names import CHANNEL
+from routeiq.guard.retry import Backoff
 
-AGAIN_S = 0.5
-"""How long to wait before a lost subscription is made again."""
+AGAIN = Backoff(first_s=0.5, longest_s=2.0)
+"""How long to wait before a lost subscription is made again: all workers lose theirs at the same moment."""
 
 QUIET_S = 1.0
 DEAD_S = 4.0
@@ -27,8 +29,10 @@ Notify = Callable[[], None]
 class Notifications:
     """Calls who watches an area, on the event loop, for each message about it."""
 
-    def __init__(self, link: RedisLink) -> None:
+    def __init__(self, link: RedisLink, chance: random.Random | None = None) -> None:
         self._link = link
+        self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
+        self._failures = 0
         self._watching: dict[str, list[Notify]] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -58,13 +62,15 @@ class Notifications:
         while True:
             with suppress(RedisError, OSError, TimeoutError):
                 await self._subscription()
-            await asyncio.sleep(AGAIN_S)
+            self._failures += 1
+            await asyncio.sleep(AGAIN.pause_s(self._failures, self._chance))
 
     async def _subscription(self) -> None:
         client = self._link.subscriber()
         channel = client.pubsub()
         try:
             await channel.subscribe(CHANNEL)
+            self._failures = 0
             self._tell_all()  # what was published while nobody listened
             heard = time.monotonic()
             while time.monotonic() - heard < DEAD_S:

@@ -23,13 +23,15 @@ from routeiq.adapters.sqlite.rows import (
     RowWriter,
 )
 from routeiq.core.errors import StoreUnavailable
+from routeiq.guard.retry import Backoff
 
 LOGGER: Final = logging.getLogger("routeiq.outcome_log")
 
-FIRST_PAUSE_S: Final = 0.1
-LONGEST_PAUSE_S: Final = 15.0
 LEAST_PAUSE_S: Final = 0.05
 """Between two attempts that fail, however many are waiting for an answer."""
+
+PAUSES: Final = Backoff(first_s=0.1, longest_s=15.0)
+"""Further pauses, which end early when the log is closed. Attempts are without number: nothing is given up on."""
 
 ROWS_AT_ONCE: Final = 16
 """After how many rows the interpreter is yielded, about half a millisecond of work."""
@@ -68,7 +70,7 @@ class Writer:
         self._batch = batch
         self._linger_s = linger_s
         self._chance = chance
-        self._pause_s = FIRST_PAUSE_S
+        self._failures = 0
         self.healthy = True
         self.last_error_reason: str | None = None
         self._thread = threading.Thread(target=self._run, name="routeiq-outcome-log", daemon=True)
@@ -100,8 +102,8 @@ class Writer:
             if self._backlog.closing:
                 break
             time.sleep(LEAST_PAUSE_S)
-            self._backlog.linger(self._pause_s * self._chance.uniform(0.5, 1.0), enough=NEVER)
-            self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+            self._failures += 1
+            self._backlog.linger(PAUSES.pause_s(self._failures, self._chance), enough=NEVER)
         self._database.discard()
 
     def _attempt(self, batch: Batch) -> bool:
@@ -119,7 +121,7 @@ class Writer:
         if rows and not self.healthy:
             LOGGER.warning("outcome log can be written again; %d records were dropped so far", self._backlog.dropped)
         self.healthy = self.healthy or bool(rows)
-        self._pause_s = FIRST_PAUSE_S
+        self._failures = 0
         self._backlog.done(batch)
         return True
 
