@@ -57,16 +57,16 @@ class Examiner:
 
     def check(self, matrix: OutcomeMatrix) -> None:
         """Raise DataError when answers could not be graded."""
-        if self.judge is None and not any(pair in self.references for pair in _pairs(matrix)):
+        if not self.gradable(matrix):
             raise DataError(
-                "prompts.parquet has no column `reference` with right answers for these prompts; add one (and "
+                "prompts.parquet has no column `reference` with right answers for prompts without tools; add one (and "
                 "`checker`, if comparing exactly is not it), or let a model grade with --judge MODEL"
             )
 
     def gradable(self, matrix: OutcomeMatrix) -> list[int]:
-        """Return the positions of the prompts whose answers can be graded."""
-        pairs = _pairs(matrix)
-        return [at for at, pair in enumerate(pairs) if self.judge is not None or pair in self.references]
+        """Return the positions of the prompts whose answers can be graded: those without tools to call."""
+        pairs, judged = _pairs(matrix), self.judge is not None
+        return [at for at, pair in enumerate(pairs) if not matrix.tools[at] and (judged or pair in self.references)]
 
     def examine(self, suite: str, prompt_id: str, prompt: str) -> Line:
         """Return the line of one answer, graded; its `error` says what was wrong with it."""
