@@ -129,17 +129,22 @@ class Scene:
         app = CompoundModels(build_app(provider), flow=flow, auth=keys, translate=translate)
         return cls(provider, flow, app, log)
 
-    async def ask(self, model: str, prompt: str, key: str = "all", leave: bool = False, **more: Any) -> Heard:
-        """Send a chat completion; with `leave` the client goes as soon as a call has arrived at the provider."""
+    async def ask(
+        self, model: str, prompt: str, key: str = "all", leave: bool = False, midway: bool = False, **more: Any
+    ) -> Heard:
+        """Send a chat completion; with `leave` the client goes as soon as a call has arrived at the provider.
+
+        With `midway` it goes when something of the answer has reached it.
+        """
         self.calls += 1
         body = {"model": model, "messages": [{"role": "user", "content": prompt}], **more}
         raw = json.dumps(body).encode()
         headers = [(b"authorization", f"Bearer {key}".encode()), (b"x-litellm-call-id", str(self.calls).encode())]
         scope: Scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "root_path": ""}
         scope |= {"headers": headers, "query_string": b"", "http_version": "1.1", "scheme": "http"}
-        return await self._sent(scope, raw, leave)
+        return await self._sent(scope, raw, leave, midway)
 
-    async def _sent(self, scope: Scope, raw: bytes, leave: bool) -> Heard:
+    async def _sent(self, scope: Scope, raw: bytes, leave: bool, midway: bool) -> Heard:
         heard, said = Heard(), False
 
         async def receive() -> Message:
@@ -147,7 +152,7 @@ class Scene:
             if not said:
                 said = True
                 return {"type": "http.request", "body": raw, "more_body": False}
-            while not (leave and self.asked()):
+            while not (heard.body if midway else leave and self.asked()):
                 await asyncio.sleep(0.01)
             return {"type": "http.disconnect"}
 
