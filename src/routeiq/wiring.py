@@ -457,6 +457,7 @@ def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) 
         drain=Drain(settings.environment.lame_duck_s, settings.environment.drain_timeout_s),
         on_startup=started,
         on_shutdown=stopped,
+        deliver=host.deliver_events,
         status=gateway.status,
         checks=gateway.checks,
         sync=lambda: open_form(reloader.status),

@@ -254,6 +254,8 @@ def test_a_drain_over_litellm(gateway: Serving, provider: Provider) -> None:
     assert sum(line["cut"] for line in ends) == 2
     with closing(sqlite3.connect(gateway.kept("log.db"))) as log:
         assert log.execute("SELECT count(*) FROM decisions").fetchone() == (CALLS + 5,)
+        ended = log.execute("SELECT count(*) FROM outcomes WHERE status = 'success'").fetchone()
+        assert ended[0] >= CALLS + 2
 
 
 def _refusal(gateway: Serving) -> str | None:

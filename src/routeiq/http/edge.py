@@ -19,7 +19,7 @@ from routeiq.http.endpoints import Endpoints, Handler, Status, Translate
 from routeiq.http.experiments import handlers
 from routeiq.http.gate import Gate, is_model_call
 from routeiq.http.headers import Arrival, arrive, depart
-from routeiq.http.lifespan import Lifespan, Step
+from routeiq.http.lifespan import Lifespan, Step, nothing
 from routeiq.http.probes import Checks, Health, Metrics, Probes, Sync, fixed
 from routeiq.http.load import LoadEndpoint
 from routeiq.http.table import LOAD, OPEN, Endpoint, is_ours
@@ -52,6 +52,7 @@ class Edge:
         metrics: Metrics,
         on_startup: Step,
         on_shutdown: Step,
+        deliver: Step = nothing,
         status: Status = _nothing,
         checks: Checks = _nothing,
         sample_ratio: float = 1.0,
@@ -70,7 +71,7 @@ class Edge:
         self._inner = inner
         self._flow = flow
         self._sample_ratio = sample_ratio
-        self._lifespan = Lifespan(inner, self.health, log, flow.telemetry, on_startup, on_shutdown)
+        self._lifespan = Lifespan(inner, self.health, log, flow.telemetry, on_startup, on_shutdown, deliver)
         load = {} if gate is None else {LOAD: LoadEndpoint(gate.admission, flow.breakers, flow.clock)}
         also: dict[Endpoint, Handler] = {**load, **handlers(flow), **(more or {})}
         self._keyed = Endpoints(flow, log, auth, translate, self.health, status, also)

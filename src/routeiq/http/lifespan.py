@@ -20,9 +20,13 @@ logger = logging.getLogger(__name__)
 Step = Callable[[], Awaitable[None]]
 
 
+async def nothing() -> None:
+    """Do nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lifespan:
-    """What starts and stops with the server."""
+    """What starts and stops with the server. `deliver` is called first at a stop: it ends what is still to be told."""
 
     inner: ASGIApp
     health: Health
@@ -30,6 +34,7 @@ class Lifespan:
     telemetry: Telemetry
     on_startup: Step
     on_shutdown: Step
+    deliver: Step = nothing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one run of the protocol."""
@@ -87,6 +92,7 @@ class _Run:
 
     async def _flush(self) -> None:
         try:
+            await self.parts.deliver()
             await self.parts.log.flush()
         except Exception as error:  # noqa: BLE001 - stopping goes on; closing tries again and reports
             self.parts.telemetry.failed("flush", error)

@@ -33,6 +33,9 @@ ACCESS_KEPT_S = 5.0
 ACCESS_LIMIT_S = 2.0
 """How long the access checks of one request may take together before the rest counts as refused."""
 ACCESS_ENTRIES = 4_096
+EVENTS_S = 5.0
+"""How long callbacks may take at a stop."""
+
 CALLERS_KEPT = 1_024
 
 _PROXY = "litellm.proxy.proxy_server"
@@ -116,6 +119,17 @@ def register(hook: Any) -> None:
     import litellm
 
     litellm.logging_callback_manager.add_litellm_callback(hook)
+
+
+async def deliver_events() -> None:
+    """Return when LiteLLM has told its callbacks of the calls that ended, or has had time enough for it."""
+    from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
+
+    try:
+        async with asyncio.timeout(EVENTS_S):
+            await GLOBAL_LOGGING_WORKER.flush()
+    except TimeoutError:
+        return
 
 
 def supports_priority_groups() -> bool:
