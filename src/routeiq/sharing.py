@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,12 +23,14 @@ from routeiq.config.settings import AffinitySettings
 from routeiq.core.errors import ConfigError
 from routeiq.core.ports import Clock
 from routeiq.core.shared import SharedState
+from routeiq.flow import RequestFlow
 from routeiq.guard.conversations import Conversations
 from routeiq.guard.degraded import REASONS, REDIS, Degraded
 from routeiq.guard.experiments import Experiments
 from routeiq.guard.mirror import Mirror
 from routeiq.learn.sequential import skew_of
 from routeiq.routing.snapshot import Snapshot, SnapshotHolder
+from routeiq.routing.vitals import Vitals
 
 if TYPE_CHECKING:
     from routeiq.config.reload import Reloader, SyncStatus
@@ -39,11 +42,19 @@ REQUEST_BOUND_S: Final = 0.05
 BACKGROUND_BOUND_S: Final = 1.0
 """How long any other step may take."""
 
-AREAS: Final = ("strategy", "ab.weights", "cb", "config", "policy", "workers")
+AREAS: Final = ("busy", "strategy", "ab.weights", "cb", "config", "policy", "workers")
 """The areas that every worker mirrors."""
 
 STRATEGY: Final = "strategy"
 WORKERS: Final = "workers"
+BUSY: Final = "busy"
+LEAST_BUSY: Final = "least-busy"
+"""The strategy that goes by the calls under way everywhere."""
+
+TOLD_S: Final = 0.25
+BUSY_FORGOTTEN_S: Final = 3.0
+"""How often a worker looks whether its load is news, and after how long what it said is forgotten."""
+
 ANNOUNCED_S: Final = 5.0
 FORGOTTEN_S: Final = 15.0
 """How often a worker says that it is there, and when it is thought gone after it said so last."""
@@ -93,21 +104,25 @@ class Shared:
         state = self.quick if self.everywhere else None
         return Conversations(state, self.clock, failed, said.ttl_s, said.budget_ms / 1000.0)
 
-    async def start(self, snapshot: Callable[[], str], forked: bool = False) -> None:
-        """Fetch the picture once and keep it fresh; `snapshot` returns the version that this worker serves.
+    async def start(self, flow: RequestFlow, forked: bool = False) -> None:
+        """Fetch the picture once and keep it fresh, and tell the others of this worker and of what `flow` has to do.
 
         A `forked` worker is one of several of its replica, which is named after the process that forked it.
         """
-        self._loop, self._began, self._snapshot = asyncio.get_running_loop(), self.clock.now(), snapshot
+        self._loop, self._began = asyncio.get_running_loop(), self.clock.now()
+        self._snapshot = lambda: flow.holder.current.version
         self._replica = f"{socket.gethostname()}:{os.getppid() if forked else os.getpid()}"
         self._announce()
         await self.mirror.start()
         self._tasks.append(asyncio.create_task(self._keep_announcing(), name="routeiq-announce"))
+        if self.everywhere:
+            busy = SharedLoad(self.mirror, flow.vitals, self.worker)
+            self._tasks.append(asyncio.create_task(self._keep_telling(busy, flow.holder), name="routeiq-busy"))
 
-    def begin(self, snapshot: Callable[[], str]) -> None:
+    def begin(self, flow: RequestFlow) -> None:
         """Start in the background of the running event loop: for a host that does not wait for its plugins."""
         with suppress(RuntimeError):
-            self._tasks.append(asyncio.get_running_loop().create_task(self.start(snapshot, forked=True)))
+            self._tasks.append(asyncio.get_running_loop().create_task(self.start(flow, forked=True)))
 
     async def close(self) -> None:
         """Say goodbye, write what waits, and close the connections; only on the event loop it was started on."""
@@ -150,6 +165,13 @@ class Shared:
             await asyncio.sleep(ANNOUNCED_S)
             self._announce()
 
+    async def _keep_telling(self, busy: "SharedLoad", holder: SnapshotHolder) -> None:
+        while True:
+            await asyncio.sleep(TOLD_S)
+            routes = holder.current.routes.values()
+            busy.tell(any(route.profile.strategy == LEAST_BUSY for route in routes))
+            busy.hear(none=self.degraded.gone(REDIS))
+
     def _announce(self) -> None:
         said = {
             "id": self.worker,
@@ -160,6 +182,34 @@ class Shared:
             "started": self._began,
         }
         self.mirror.put(WORKERS, self.worker, json.dumps(said).encode(), expires_s=FORGOTTEN_S)
+
+
+@dataclass(slots=True)
+class SharedLoad:
+    """The calls that each worker has under way, told to all others while a strategy goes by them."""
+
+    mirror: Mirror
+    vitals: Vitals
+    worker: str
+    _told: dict[str, int] = field(default_factory=dict)
+    _at: int = 0
+
+    def tell(self, wanted: bool) -> None:
+        """Tell what changed, and now and then what did not, because it is forgotten otherwise."""
+        counts = self.vitals.counts() if wanted else {}
+        self._at += 1
+        if counts != self._told or (counts and self._at % 4 == 0):
+            value = json.dumps(counts).encode() if counts else None
+            self.mirror.put(BUSY, self.worker, value, expires_s=BUSY_FORGOTTEN_S if counts else None)
+        self._told = counts
+
+    def hear(self, none: bool = False) -> None:
+        """Take up what the others said; nothing (`none`) while nothing new can be heard."""
+        total: Counter[str] = Counter()
+        for worker, value in self.mirror.items(BUSY).items() if not none else ():
+            if worker != self.worker:
+                total.update(json.loads(value))
+        self.vitals.elsewhere(total)
 
 
 class StrategySwitch:
@@ -192,7 +242,7 @@ class StrategySwitch:
         """Take up what is chosen now, unless it is in force."""
         chosen = self._shared.strategies()
         status = await self._reloader.check(force=chosen != self._taken)
-        if status.state == "ok":
+        if status.state != "rejected":
             self._taken = chosen
         return status
 

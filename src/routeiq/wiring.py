@@ -368,7 +368,7 @@ def _install() -> None:
         logger.warning("compound models need `routeiq serve`; not served: %s", ", ".join(settings.routeiq.compound))
     gateway = assemble(settings, _candidates(settings))
     _register(gateway, announces=True)
-    gateway.shared.begin(lambda: gateway.flow.holder.current.version)
+    gateway.shared.begin(gateway.flow)
     atexit.register(_close_at_exit, gateway)
 
 
@@ -430,7 +430,7 @@ def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) 
     async def started() -> None:
         lines.adopt()
         host.cancel_with_client()
-        await shared.start(lambda: flow.holder.current.version, forked=siblings is not None)
+        await shared.start(flow, forked=siblings is not None)
         await switch.start()
         rollback.start()
         background.append(asyncio.create_task(keep_reloading(reloader, settings, failed)))

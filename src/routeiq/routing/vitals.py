@@ -1,8 +1,10 @@
 """How each candidate is doing right now, as this process has seen it: calls under way, latency.
 
-Owns per-process counters that change with every request. They are advice for scorers, not limits.
+Owns per-process counters that change with every request, and what other processes said of theirs. They are advice for
+scorers, not limits.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,6 +26,7 @@ class Vitals:
     """Calls under way and smoothed latency by candidate name. Every `begin` must be matched by one `end`."""
 
     _of: dict[str, _Vital] = field(default_factory=dict)
+    _elsewhere: Mapping[str, int] = field(default_factory=dict)
 
     def begin(self, name: str) -> None:
         """Count a call that is about to be made."""
@@ -41,8 +44,18 @@ class Vitals:
         vital.latency_s = latency_s if before is None else before + SMOOTHING * (latency_s - before)
 
     def in_flight(self, table: CandidateTable) -> Floats:
-        """Return the number of calls under way, shape (n,)."""
-        return np.array([v.in_flight if (v := self._of.get(n)) else 0 for n in table.names], dtype=np.float64)
+        """Return the number of calls under way, here and as last told elsewhere, shape (n,)."""
+        other = self._elsewhere
+        here = [v.in_flight if (v := self._of.get(n)) else 0 for n in table.names]
+        return np.array([count + other.get(n, 0) for n, count in zip(table.names, here, strict=True)], dtype=np.float64)
+
+    def counts(self) -> dict[str, int]:
+        """Return the calls under way in this process, by candidate, without those that have none."""
+        return {name: vital.in_flight for name, vital in self._of.items() if vital.in_flight}
+
+    def elsewhere(self, counts: Mapping[str, int]) -> None:
+        """Note how many calls other processes have under way, until the next time."""
+        self._elsewhere = counts
 
     def total(self) -> int:
         """Return the number of calls under way on all candidates."""
