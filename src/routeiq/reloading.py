@@ -9,6 +9,7 @@ import logging
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,10 @@ from routeiq.adapters.litellm.host import LiveModels
 from routeiq.config.environment import config_path, read_environment
 from routeiq.config.load import Settings
 from routeiq.config.reload import Reloader, SyncStatus
-from routeiq.config.sync import Syncer
+from routeiq.config.sync import Synced, Syncer
 from routeiq.core.errors import SourceUnavailable
 from routeiq.flow import NAMED_STRATEGY, RequestFlow
+from routeiq.guard.degraded import OBJECT_STORE, Degraded
 from routeiq.routing.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -55,6 +57,29 @@ def _syncer(address: str | None, to: Path) -> Syncer | None:
     return Syncer(open_folder(address), to.absolute().parent)
 
 
+@dataclass(slots=True)
+class _Reported(Syncer):
+    """A syncer whose source is one of the things that the gateway depends on."""
+
+    degraded: Degraded
+
+    def sync(self, wait: bool = False) -> Synced:
+        try:
+            found = super(_Reported, self).sync(wait)  # a class with slots is made anew, so its name is needed
+        except SourceUnavailable:
+            self.degraded.report(OBJECT_STORE, ok=False)
+            raise
+        self.degraded.report(OBJECT_STORE, ok=True)
+        return found
+
+
+def _reported(syncer: Syncer | None, degraded: Degraded | None) -> Syncer | None:
+    if syncer is None or degraded is None:
+        return syncer
+    degraded.expect(OBJECT_STORE)
+    return _Reported(syncer.source, syncer.to, degraded)
+
+
 def reloader_of(
     settings: Settings,
     flow: RequestFlow,
@@ -88,7 +113,7 @@ def reloader_of(
         models=LiveModels(),
         clock=flow.clock,
         report=report,
-        syncer=_syncer(settings.environment.config_source, settings.path),
+        syncer=_reported(_syncer(settings.environment.config_source, settings.path), flow.degraded),
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,12 +10,21 @@ from starlette.requests import Request
 
 from routeiq.adapters.memory import MemorySharedState
 from routeiq.config.reload import SyncStatus
-from routeiq.core.errors import RequestInvalid, StateUnavailable, UnknownStrategy
+from routeiq.config.sync import Syncer
+from routeiq.core.candidate import Candidate
+from routeiq.core.errors import RequestInvalid, SourceUnavailable, StateUnavailable, UnknownStrategy
+from routeiq.core.objects import Listed
 from routeiq.core.request import Caller
+from routeiq.guard.degraded import Degraded
 from routeiq.guard.mirror import Mirror
 from routeiq.http.strategy import StrategyEndpoint
+from routeiq.reloading import _reported
+from routeiq.routing.table import CandidateTable
+from routeiq.routing.vitals import Vitals
+from routeiq.sharing import SharedLoad
 from routeiq.testing.fakes import FakeClock
 
+TABLE = CandidateTable((Candidate("small"), Candidate("big")))
 ADMIN = Caller(admin=True)
 
 
@@ -116,3 +126,69 @@ async def test_a_store_that_is_away_refuses() -> None:
     scene.state.changes = changes  # type: ignore[method-assign]
     await scene.mirror.sync()
     assert await scene.state.get("strategy", "auto") is None
+
+
+async def test_least_busy_sees_the_calls_of_other_workers() -> None:
+    """What one worker has under way counts at another; what ended, or a worker that is gone, does not."""
+    clock = FakeClock()
+    state = MemorySharedState(clock)
+    mirrors = [Mirror(state, clock, ("busy",), failed=lambda where, error: None) for _ in range(2)]
+    loads = [SharedLoad(mirror, Vitals(), f"w{number}") for number, mirror in enumerate(mirrors)]
+
+    async def turn() -> list[float]:
+        """Let both tell and hear, and return what the second sees of each candidate."""
+        for load in loads:
+            load.tell(wanted=True)
+        clock.advance(0.6)
+        for mirror in mirrors:
+            await mirror.sync()
+        for load in loads:
+            load.hear()
+        return [float(count) for count in loads[1].vitals.in_flight(TABLE)]
+
+    assert await turn() == [0, 0]
+    loads[0].vitals.begin("small")
+    loads[0].vitals.begin("small")
+    loads[1].vitals.begin("big")
+    assert await turn() == [2, 1]
+    assert loads[1].vitals.counts() == {"big": 1}
+    loads[0].vitals.end("small", None, ok=False)
+    assert await turn() == [1, 1]
+    loads.pop(0)  # it died without a word
+    loads.insert(0, loads[0])
+    for _ in range(8):
+        seen = await turn()
+    assert seen == [0, 1]
+    loads[1].hear(none=True)
+    assert list(loads[1].vitals.in_flight(TABLE)) == [0, 1]
+
+
+def test_an_object_store_that_is_away_is_a_dependency(tmp_path: Path) -> None:
+    """Fetches that fail degrade, and fetches that work again mend; what is fetched is as before."""
+
+    class Source:
+        location = "s3://models/gateway"
+        away = True
+
+        def listing(self) -> dict[str, Listed]:
+            if self.away:
+                raise SourceUnavailable("away")
+            return {"config.yaml": Listed("tag", 9)}
+
+        def fetch(self, name: str, listed: Listed, to: Path) -> Listed:
+            to.write_text("a: config")
+            return listed
+
+    degraded, source = Degraded(FakeClock()), Source()
+    syncer = _reported(Syncer(source, tmp_path), degraded)
+    assert syncer is not None
+    assert degraded.checks() == {"object_store": "ok"}
+    for _ in range(2):
+        with pytest.raises(SourceUnavailable):
+            syncer.sync()
+    assert degraded.checks() == {"object_store": SourceUnavailable.reason}
+    source.away = False
+    for _ in range(3):
+        syncer.sync()
+    assert degraded.checks() == {"object_store": "ok"}
+    assert (tmp_path / "config.yaml").read_text() == "a: config"

@@ -18,7 +18,7 @@ EMBEDDER: Final = "embedder"
 REASONS: Final[Mapping[str, str]] = {
     REDIS: "state_unavailable",
     DATABASE: "store_unavailable",
-    OBJECT_STORE: "object_store_unavailable",
+    OBJECT_STORE: "source_unavailable",
     EMBEDDER: "embedder_timeout",
 }
 """The reason word of each dependency: in the response header, the metric, the log and readiness."""
