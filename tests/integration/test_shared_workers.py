@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.integration
 
 STRATEGY = "/routeiq/admin/strategy"
 PATIENCE_S = 30.0
+SLOW_S = 5
 
 
 @dataclass
@@ -31,9 +33,9 @@ class Pair:
         headers = {"Authorization": f"Bearer {KEY}"}
         return httpx.request(method, self.gateways[which].url + path, json=body, headers=headers, timeout=60)
 
-    def chat(self, which: int) -> httpx.Response:
+    def chat(self, which: int, alias: str = "auto") -> httpx.Response:
         """Send a chat completion to one of them."""
-        body = {"model": "auto", "messages": [{"role": "user", "content": "Which river is the longest?"}]}
+        body = {"model": alias, "messages": [{"role": "user", "content": "Which river is the longest?"}]}
         return self.ask(which, "POST", "/v1/chat/completions", body)
 
     def active(self, which: int) -> str:
@@ -58,12 +60,20 @@ def config() -> dict[str, Any]:
         at = {"model": f"openai/{name}", "api_key": "none", "mock_response": f"I am {name}."}
         return {"model_name": name, "litellm_params": at, "model_info": {"size": size}}
 
-    group = {"group_name": "auto", "models": ["small", "large"], "routing_strategy": "priority"}
+    def slow(name: str) -> dict[str, Any]:
+        made = model(name, 7)
+        return {**made, "litellm_params": {**made["litellm_params"], "mock_delay": SLOW_S}}
+
+    def group(name: str, *models: str) -> dict[str, Any]:
+        order = {"routing_strategy": "priority", "model_priorities": dict.fromkeys(models, 1)}
+        return {"group_name": name, "models": list(models), **order}
+
+    groups = [group("auto", "small", "large"), group("even", "slow-a", "slow-b")]
     return {
-        "model_list": [model("small", 3), model("large", 70)],
-        "router_settings": {"routing_groups": [{**group, "model_priorities": {"small": 1, "large": 1}}]},
+        "model_list": [model("small", 3), model("large", 70), slow("slow-a"), slow("slow-b")],
+        "router_settings": {"routing_groups": groups},
         "general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY"},
-        "routeiq_settings": {"aliases": {"auto": {"strategy": "largest"}}},
+        "routeiq_settings": {"aliases": {"auto": {"strategy": "largest"}, "even": {"strategy": "least-busy"}}},
     }
 
 
@@ -117,13 +127,25 @@ def test_a_strategy_chosen_at_one_serves_at_the_other(pair: Pair) -> None:
     for strategy in ("smallest", "largest", "smallest"):
         answer = pair.switch(0, strategy)
         assert answer.status_code == 200, answer.text
-        assert answer.json()["active"] == {"auto": strategy}
+        assert answer.json()["active"]["auto"] == strategy
         took.append(until(lambda strategy=strategy: pair.active(1) == strategy, "the other gateway"))
     assert sorted(took)[1] < 1.0, took
     assert pair.chat(1).json()["choices"][0]["message"]["content"] == "I am small."
     assert pair.redis.ask("hgetall", "routeiq:strategy:active").split() == ["auto", "smallest"]
     assert pair.switch(1, None).status_code == 200
     until(lambda: pair.active(0) == "largest", "the file's strategy")
+
+
+def test_least_busy_counts_the_calls_of_both(pair: Pair) -> None:
+    """While one gateway has three slow calls under way, the other takes the model with fewer of them, every time."""
+    for _ in range(3):
+        with ThreadPoolExecutor(3) as pool:
+            calls = [pool.submit(pair.chat, 0, "even") for _ in range(3)]
+            time.sleep(SLOW_S / 2)
+            other = pair.chat(1, "even")
+        under_way = Counter(call.result().headers["x-routeiq-model"] for call in calls)
+        assert sorted(under_way.values()) == [1, 2]
+        assert under_way[other.headers["x-routeiq-model"]] == 1
 
 
 def test_a_choice_that_cannot_be_used_changes_nothing(pair: Pair) -> None:
