@@ -43,5 +43,6 @@ class Artifact:
     def cost_weight(self) -> float | None:
         """The cost weight that serves the objective of the training run; None where none was written."""
         found = self.manifest.training.get("cost_weight")
-        known = isinstance(found, int | float) and not isinstance(found, bool) and 0.0 <= found < float("inf")
-        return float(found) if known else None
+        if not isinstance(found, int | float) or isinstance(found, bool):
+            return None
+        return float(found) if 0.0 <= found < float("inf") else None

@@ -153,10 +153,13 @@ def _fixed(arrays: Arrays, part: _Part, newcomer: Newcomer) -> dict[str, Any]:
 def _tokens(arrays: Arrays) -> dict[str, Any]:
     """Return the token functions with the mean of the known models' for the new one."""
     weights, offset = np.asarray(arrays["token_weights"]), np.asarray(arrays["token_offset"])
-    return {
+    found = {
         "token_weights": _row(weights, weights.mean(axis=0)),
         "token_offset": _longer(offset, float(offset.mean())),
     }
+    if "input_line" in arrays:
+        found["input_line"] = _column(arrays["input_line"], np.asarray(arrays["input_line"]).mean(axis=1))
+    return found
 
 
 def _linear(arrays: Arrays, part: _Part, newcomer: Newcomer) -> dict[str, Any]:

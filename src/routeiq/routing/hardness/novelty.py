@@ -67,5 +67,5 @@ class Novelty:
             return 1.0
         length = max(float(np.sqrt(np.einsum("i,i->", words, words))), _TINY)
         near_words = nearest(self.words.times(words) / length) if words.size else 0.0
-        found = signs(logits, np.float64(near), np.float64(near_words))
+        found = signs(logits, np.asarray(near), np.asarray(near_words))
         return float(believed(np.einsum("i,i->", found, self.weights) + self.offset))

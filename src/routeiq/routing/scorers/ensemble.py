@@ -29,6 +29,7 @@ from routeiq.routing.trained import COMMON, Binding, Linear, checked, squashed
 _SHAPES = {
     **COMMON, **reading.SHAPES, **kernel.SHAPES, **novelty.SHAPES, "weights": "ml", "offset": "m",
     "token_weights": "ml", "token_offset": "m", "believed": "2", "typical_cost": "1",
+    "input_line": "2m",
     "category_weights": "cl", "category_offset": "c", "category_score": "cm",
 }  # fmt: skip
 

@@ -21,7 +21,7 @@ from routeiq.routing.trained import COMMON, Binding, Linear, checked, squashed
 
 _SHAPES = {
     **COMMON, **SHAPES, "weights": "mX", "offset": "m", "token_weights": "mX", "token_offset": "m", "believed": "2",
-    "typical_cost": "1",
+    "typical_cost": "1", "input_line": "2m",
 }  # fmt: skip
 
 
