@@ -75,6 +75,50 @@ class AliasSettings(Concern):
     )
 
 
+CompoundMethod = Literal["automix", "cascade", "knn-multiround", "llm-multiround", "router-r1"]
+
+
+class CompoundSettings(Concern):
+    """One compound model: what clients name as `model`, and how it is answered by several calls to candidates."""
+
+    method: CompoundMethod = Field(description="How the answer is come to, see [strategies](strategies/index.md).")
+    candidates: Names = Field(description="Model names of the model_list that may answer. Their prices order them.")
+    model: Name | None = Field(
+        default=None,
+        description="Model that verifies (`automix`; default: the one that answered), decomposes (`knn-multiround`; "
+        "default: the cheapest) or leads (`llm-multiround`, `router-r1`; required).",
+    )
+    artifact: Path | None = Field(
+        default=None,
+        description="Trained artifact that says what to expect of each candidate. Default where one is needed "
+        "(`knn-multiround`, `cascade` by `expected_score`): the `artifact` of the section.",
+    )
+    confidence: Literal["self_consistency", "expected_score"] = Field(
+        default="self_consistency",
+        description="What `cascade` believes an answer by: how many of its samples agree, or the artifact.",
+    )
+    threshold: float = Field(
+        default=0.5, ge=0, le=1, allow_inf_nan=False, description="Confidence from which an answer is accepted."
+    )
+    samples: int = Field(default=3, ge=1, le=16, description="How often an answer is verified, or a question sampled.")
+    rounds: int = Field(default=4, ge=1, le=16, description="How many smaller questions are asked at most.")
+    objective: Annotated[ObjectiveSettings, BeforeValidator(_empty_if_none)] = ObjectiveSettings()
+    max_calls: int = Field(default=8, ge=1, le=64, description="Calls to models for one request, at most.")
+    max_cost_usd: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="US dollars for one request: after the first call, one that is expected to go beyond is not made.",
+    )
+    deadline_s: float = Field(
+        default=120.0,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Seconds within which the answer must have begun; then the best answer so far is given.",
+    )
+
+
 class AffinitySettings(Concern):
     """How long conversations stay on their model, see [affinity](../concepts/affinity.md)."""
 
@@ -149,50 +193,6 @@ class ExperimentSettings(Concern):
     ends: AwareDatetime | None = Field(default=None, description="When it ends. Default: when it is stopped.")
     salt: str = Field(
         default="", description="Changes who is in which arm. Default: the name; experiments are thus independent."
-    )
-
-
-CompoundMethod = Literal["automix", "cascade", "knn-multiround", "llm-multiround", "router-r1"]
-
-
-class CompoundSettings(Concern):
-    """One compound model: what clients name as `model`, and how it is answered by several calls to candidates."""
-
-    method: CompoundMethod = Field(description="How the answer is come to, see [strategies](strategies/index.md).")
-    candidates: Names = Field(description="Model names of the model_list that may answer. Their prices order them.")
-    model: Name | None = Field(
-        default=None,
-        description="Model that verifies (`automix`; default: the one that answered), decomposes (`knn-multiround`; "
-        "default: the cheapest) or leads (`llm-multiround`, `router-r1`; required).",
-    )
-    artifact: Path | None = Field(
-        default=None,
-        description="Trained artifact that says what to expect of each candidate. Default where one is needed "
-        "(`knn-multiround`, `cascade` by `expected_score`): the `artifact` of the section.",
-    )
-    confidence: Literal["self_consistency", "expected_score"] = Field(
-        default="self_consistency",
-        description="What `cascade` believes an answer by: how many of its samples agree, or the artifact.",
-    )
-    threshold: float = Field(
-        default=0.5, ge=0, le=1, allow_inf_nan=False, description="Confidence from which an answer is accepted."
-    )
-    samples: int = Field(default=3, ge=1, le=16, description="How often an answer is verified, or a question sampled.")
-    rounds: int = Field(default=4, ge=1, le=16, description="How many smaller questions are asked at most.")
-    objective: Annotated[ObjectiveSettings, BeforeValidator(_empty_if_none)] = ObjectiveSettings()
-    max_calls: int = Field(default=8, ge=1, le=64, description="Calls to models for one request, at most.")
-    max_cost_usd: float | None = Field(
-        default=None,
-        gt=0,
-        allow_inf_nan=False,
-        description="US dollars for one request: after the first call, one that is expected to go beyond is not made.",
-    )
-    deadline_s: float = Field(
-        default=120.0,
-        gt=0,
-        le=3600,
-        allow_inf_nan=False,
-        description="Seconds within which the answer must have begun; then the best answer so far is given.",
     )
 
 
@@ -365,13 +365,13 @@ class RouteIQSettings(Concern):
     aliases: Annotated[
         dict[Name, Annotated[AliasSettings, BeforeValidator(_empty_if_none)]], BeforeValidator(_empty_if_none)
     ] = Field(default={}, description="The virtual models, by the name that clients give as `model`.")
+    compound: Annotated[dict[Name, CompoundSettings], BeforeValidator(_empty_if_none)] = Field(
+        default={}, description="The compound models, by the name that clients give as `model`; for `routeiq serve`."
+    )
     experiments: Annotated[dict[ExperimentName, ExperimentSettings], BeforeValidator(_empty_if_none)] = Field(
         default={}, description="A/B experiments by name; an alias takes part in one at most."
     )
     affinity: Annotated[AffinitySettings, BeforeValidator(_empty_if_none)] = AffinitySettings()
-    compound: Annotated[dict[Name, CompoundSettings], BeforeValidator(_empty_if_none)] = Field(
-        default={}, description="The compound models, by the name that clients give as `model`; for `routeiq serve`."
-    )
     embedder: Annotated[EmbedderSettings, BeforeValidator(_empty_if_none)] = EmbedderSettings()
     outcome_log: Annotated[OutcomeLogSettings, BeforeValidator(_empty_if_none)] = OutcomeLogSettings()
     allow_list: Annotated[dict[Name, Annotated[list[Name], Field(min_length=1)]], BeforeValidator(_empty_if_none)] = (
