@@ -328,9 +328,10 @@ def _is_zombie(process: int) -> bool:
     return True
 
 
-def test_connections_are_shared_evenly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["fork", "spawn"])
+def test_connections_are_shared_evenly(tmp_path: Path, how: str) -> None:
     """Of forty connections that stay, no worker has more than two thirds."""
-    with running(tmp_path) as gateway:
+    with running(tmp_path, SUPERVISED=how) as gateway:
         gateway.workers()
         streams = [gateway.stream() for _ in range(40)]
         counts = sorted(sum(s.worker == worker for s in streams) for worker in {s.worker for s in streams})
