@@ -1,20 +1,22 @@
 """Shared state in Redis when servers die, freeze, move and come back, and how fast a change is everywhere."""
 
 import asyncio
+import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from routeiq.adapters.redis import RedisLink, RedisSharedState
 from routeiq.adapters.redis.names import CHANNEL
 from routeiq.config.redis_url import parse_redis_url
-from routeiq.core.errors import StateUnavailable
+from routeiq.core.errors import ConfigError, StateUnavailable
 from routeiq.gateway import get_redis
 from routeiq.guard.mirror import Mirror
 from routeiq.wiring import SystemClock
-from tests.servers.redis import RedisServers, redis_servers
+from tests.servers.redis import RedisServers, free_port, redis_servers
 
 QUICK_S = 0.05
 SLACK_S = 0.25
@@ -215,6 +217,36 @@ async def test_a_change_is_everywhere_in_under_a_second(
     print(f"propagation notified={notified}: p50 {took[len(took) // 2] * 1000:.0f} ms, p99 {took[-1] * 1000:.0f} ms")
     assert took[-1] < 1.0
     assert (took[len(took) // 2] < 0.25) is notified
+
+
+async def test_tls_and_a_password_are_spoken(
+    servers: RedisServers, clients: Clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `rediss://` and the authority's file a server that wants both is used; another authority is not trusted."""
+    for name in ("own", "other"):
+        made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+        made += ["-addext", "subjectAltName=IP:127.0.0.1"]
+        made += ["-keyout", str(tmp_path / f"{name}.key"), "-out", str(tmp_path / f"{name}.pem")]
+        subprocess.run(made, check=True, capture_output=True)
+    port = free_port()
+    files = ("--tls-cert-file", str(tmp_path / "own.pem"), "--tls-key-file", str(tmp_path / "own.key"))
+    authority = ("--tls-ca-cert-file", str(tmp_path / "own.pem"), "--tls-auth-clients", "no")
+    server = servers.single("--tls-port", str(port), *files, *authority)
+    server.ask("config", "set", "requirepass", "p/w")
+    address = f"rediss://:p%2Fw@127.0.0.1:{port}?ssl_ca_certs="
+    await clients.open(address + str(tmp_path / "own.pem")).put("strategy", "auto", b"knn")
+    monkeypatch.setenv("REDIS_URL", address + str(tmp_path / "own.pem"))
+    assert get_redis().hget("routeiq:strategy:active", "auto") == b"knn"
+    with pytest.raises(StateUnavailable):
+        await clients.open(address + str(tmp_path / "other.pem")).ping()
+
+
+def test_without_an_address_the_one_liner_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No Redis is an error that names the variable."""
+    for name in ("REDIS_URL", "REDIS_URL_FILE", "ROUTEIQ_REDIS_URL", "REDIS_HOST", "REDIS_SENTINEL_HOSTS"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ConfigError, match="set REDIS_URL"):
+        get_redis()
 
 
 def test_the_one_liner_answers(servers: RedisServers, monkeypatch: pytest.MonkeyPatch) -> None:
