@@ -88,7 +88,7 @@ def auto(
 ) -> None:
     """Choose, calibrate and check a learned strategy; write the best fixed model when none is shown to be better.
 
-    What is written says which strategy it is (`linear`, `ensemble`, `knn` or `fixed`) and, in its manifest, why.
+    What is written says which strategy it is (`ensemble`, `knn` or `fixed`) and, in its manifest, why.
     """
     goal = Goal.parse(objective)
     report = _run(partial(fit_auto, goal=goal), data, suite, output, models, seed, onnx, cache, goal)
