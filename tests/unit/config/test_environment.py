@@ -37,6 +37,7 @@ def test_variables_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "ROUTEIQ_MAX_CONCURRENT_REQUESTS": "64",
         "ROUTEIQ_CB_FAILURE_THRESHOLD": "7",
         "ROUTEIQ_CB_TIMEOUT": "12.5",
+        "ROUTEIQ_CONFIG_SOURCE": "s3://models/gateway",
         "REDIS_URL": "redis://:secret@redis.internal/2",
         "REDIS_URL_FILE": str(tmp_path / "redis"),
         "ROUTEIQ_REDIS_URL": "redis+cluster://one,two",
