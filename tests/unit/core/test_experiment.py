@@ -5,7 +5,7 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routeiq.core.experiment import CELLS, SLOTS, Allocation, Phase, Plan, Steering, Unit, hashed, identity
@@ -67,6 +67,7 @@ def owner(allocation: Allocation) -> list[str]:
     return [allocation.arm(slot) for slot in range(0, SLOTS, SLOTS // 1000)]
 
 
+@settings(deadline=None)
 @given(WEIGHTS, st.lists(WEIGHTS, min_size=1, max_size=4))
 def test_only_units_that_must_change_their_arm_do(first: list[int], changes: list[list[int]]) -> None:
     """From any weights to any others the fewest slots move, each from an arm that shrinks to one that grows."""
@@ -89,6 +90,7 @@ def moved_slots(one: Allocation, other: Allocation) -> int:
     return sum(last - first for first, last in pairwise(edges) if one.arm(first) != other.arm(first))
 
 
+@settings(deadline=None)
 @given(WEIGHTS)
 def test_shares_are_the_weights(weights: list[int]) -> None:
     """Every slot has one owner, and each arm has its share of them to a slot."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -90,6 +90,7 @@ def test_a_real_difference_is_found() -> None:
     assert found.low > 0.0
 
 
+@settings(deadline=None)
 @given(st.floats(1e-9, 1e3), st.floats(1.0, 1e6))
 def test_the_width_is_that_of_the_paper(of_one: float, n: float) -> None:
     """For independent observations it is sigma * sqrt(2 (n r2 + 1) / (n2 r2) * log(sqrt(n r2 + 1) / alpha))."""

@@ -173,6 +173,7 @@ def test_an_experiment_of_the_picker_does_not_move_a_conversation() -> None:
     assert found.affinity.preferred == "large"
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.floats(0.0, 1.0), min_size=3, max_size=3),
     st.sampled_from(NAMES),
@@ -205,7 +206,7 @@ def test_the_rule(
     assert said.hold is (Hold.AGREED if said.preferred == model else Hold.BROKEN if worth else Hold.KEPT)
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.floats(0.0, 1.0), min_size=3, max_size=3), st.floats(0.0, 1.0), st.integers(0, 2))
 def test_the_stated_probability_is_how_often_it_is_chosen(scores: list[float], epsilon: float, at: int) -> None:
     """Over evenly spread draws each candidate is chosen as often as its probability says, conversation and all."""
