@@ -89,9 +89,10 @@ class Retries:
             try:
                 return await work()
             except Exception as error:
-                if (pause := self._next(error, pauses)) is None:
-                    raise
-            await sleep(pause)
+                if (pause := self._next(error, pauses)) is not None:
+                    await sleep(pause)
+                    continue
+                raise
 
     def call_blocking(self, work: Callable[[], Answer], sleep: Callable[[float], object] = time.sleep) -> Answer:
         """Do the same in a thread that may wait."""
@@ -101,9 +102,10 @@ class Retries:
             try:
                 return work()
             except Exception as error:
-                if (pause := self._next(error, pauses)) is None:
-                    raise
-            sleep(pause)
+                if (pause := self._next(error, pauses)) is not None:
+                    sleep(pause)
+                    continue
+                raise
 
     def _next(self, error: BaseException, pauses: Iterator[float]) -> float | None:
         """Return how long to pause before the next attempt, None when there is none."""
