@@ -40,6 +40,9 @@ def check(config: Config = None) -> None:
     for compound in compiled.compounds.values():
         console.print(_compound_table(compound))
         warn(_compound_doubts(compound))
+    for found in compiled.experiments:
+        shares = ", ".join(f"{arm} {share:.4g}" for arm, share in found.plan.stages[0][1].shares.items())
+        console.print(f"[bold]{escape(found.plan.name)}[/]  experiment on {escape(found.plan.alias)}: {escape(shares)}")
     if not compiled.routes and not compiled.compounds:
         warn(["routeiq_settings has no aliases, so nothing is routed; `routeiq init --alias auto` adds one"])
     console.print(
