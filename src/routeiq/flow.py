@@ -22,7 +22,7 @@ from routeiq.core.ports import Clock, Embedder, OutcomeLog, Remembered, Telemetr
 from routeiq.core.remembered import effective
 from routeiq.core.request import Caller, RouteRequest
 from routeiq.core.reward import judged_score
-from routeiq.guard.breakers import Breakers, Call
+from routeiq.guard.breakers import LOCAL, Breakers, Call
 from routeiq.guard.conversations import Conversations
 from routeiq.guard.degraded import EMBEDDER, Degraded
 from routeiq.guard.experiments import Experiments
@@ -41,6 +41,9 @@ ENDED_KEPT = 256
 
 ABANDONED = "Abandoned"
 """Stands for an error's class name in the outcome of a request whose end was never reported."""
+
+EMBEDDING = f"{LOCAL}embedder"
+"""The breaker of an embedder that runs in threads of this worker: while it is open no request waits for a vector."""
 
 NAMED_STRATEGY = "named"
 """Strategy name in the records of requests whose caller named a concrete model."""
@@ -154,6 +157,19 @@ class RequestFlow:
         embedder = self.embedder
         if embedder is None:
             return Features(absent="no_embedder")
+        if embedder.inline or self.breakers is None:
+            return await self._embedded_by(embedder, text)
+        if self.breakers.shut((EMBEDDING,)):
+            return Features(absent="embedder_resting")
+        call, ok = self.breakers.begin(EMBEDDING), None
+        try:
+            features = await self._embedded_by(embedder, text)
+            ok = None if features.absent == "embedder_busy" else features.absent is None
+        finally:
+            self.breakers.end(call, ok)
+        return features
+
+    async def _embedded_by(self, embedder: Embedder, text: str) -> Features:
         try:
             vector = embedder.embed(text) if embedder.inline else await self._embed_aside(embedder, text)
         except TimeoutError:

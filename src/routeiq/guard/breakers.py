@@ -1,4 +1,4 @@
-"""The circuit breakers of candidates, their providers and the services behind the gateway, shared by all workers.
+"""The circuit breakers of candidates and their providers, shared by all workers, and of what each worker has alone.
 
 Owns who is counted where, which probes are under way, and what workers tell each other. Each worker writes its own
 tally of a breaker and nobody else's, so that workers that count at once lose nothing; the sum of all is judged. Turns
@@ -16,6 +16,8 @@ from routeiq.core.ports import Clock
 from routeiq.guard.breaker import Mark, State, Tally, Trip, Window, together
 
 AREA = "cb"
+LOCAL = "local:"
+"""Begins the name of what each worker has for itself; its breaker is not shared."""
 TOLD_S = 1.0
 """How often a worker tells its calls to one in trouble elsewhere; failures are told at once."""
 RESERVED_S = 5.0
@@ -148,10 +150,6 @@ class Breakers:
             if ok is not None:
                 self._turn(unit, breaker.mark.probed(ok and not slow and not call.slow, self.trip, now))
 
-    def report(self, service: str, ok: bool) -> None:
-        """Note how a call to something behind the gateway (an embedder, a store) ended."""
-        self.end(self.begin(service), ok)
-
     def states(self) -> dict[str, State]:
         """Return the state of every breaker that was ever asked for."""
         now = self._clock.now()
@@ -239,13 +237,13 @@ class Breakers:
             self._troubled.add(name)
         if mark.state is not before.state:
             self._turned(name, mark.state, mark.failures)
-        if self._picture is not None:
+        if self._picture is not None and not name.startswith(LOCAL):
             form = {"name": name, "state": mark.state.value, "failures": mark.failures, "opened_at": mark.at}
             self._picture.put(AREA, _key(name), json.dumps(form).encode(), expires_s=KEPT_S)
 
     def _tell(self, name: str, breaker: _Breaker, now: float) -> None:
         breaker.told = now
-        if self._picture is None:
+        if self._picture is None or name.startswith(LOCAL):
             return
         seconds = {s: (t.calls, t.failures, t.slow) for s, t in breaker.own.seconds.items()}
         text = json.dumps({"name": name, "worker": self._worker, "seconds": seconds})

@@ -141,12 +141,13 @@ def test_a_provider_is_left_alone_when_several_of_its_models_fail() -> None:
     assert of.shut(["small", "large", "lone"]) == {"small", "large"}
 
 
-def test_services_have_breakers() -> None:
-    """Something behind the gateway that is no candidate is counted by its own name."""
-    of = breakers(FakeClock())
-    for _ in range(5):
-        of.report("embedder", False)
-    assert of.shut(["embedder"]) == {"embedder"}
+def test_what_a_worker_has_alone_is_not_shared() -> None:
+    """Something of one worker's own has a breaker like any other, of which no other worker hears."""
+    clock, board = FakeClock(), Board()
+    one, two = (breakers(clock, worker=name, picture=board) for name in ("one", "two"))
+    calls(one, "local:embedder", 5, False)
+    assert (one.shut(["local:embedder"]), two.shut(["local:embedder"])) == ({"local:embedder"}, frozenset())
+    assert board.documents == {}
 
 
 def test_the_gauge_names_every_state() -> None:
