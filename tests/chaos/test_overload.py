@@ -11,10 +11,10 @@ from tests.chaos.topology import SLOTS, WORKERS, Topology, lost
 
 pytestmark = pytest.mark.integration
 
-ANSWER_S = 2.0
+ANSWER_S = 3.0
 REPLICAS = 2
 CAPACITY = REPLICAS * WORKERS * SLOTS / ANSWER_S
-"""Answers per second when every slot is always taken."""
+"""Answers per second when every slot is always taken; what the machine makes of that is measured."""
 
 NOISY_SHARE = REPLICAS * WORKERS * 1 / ANSWER_S
 """Answers per second that the noisy team's bulkhead leaves it."""
@@ -63,19 +63,25 @@ async def test_three_times_too_much_is_refused_and_the_rest_is_served(
     def everybody(rate: float) -> list[Sender]:
         return [Sender(name, key_of(name), rate / 4.0) for name in ("alpha", "beta", "gamma", "delta")]
 
+    def served(report: Report, seconds: float) -> Report:
+        # From when the slots are full to when nothing more is sent.
+        return report.during(ANSWER_S, seconds)
+
     best, figures = (-math.inf, math.inf), {}
     for turn in range(ROUNDS):
         quiet = await sent(topology, 5.0 * stretch, *everybody(0.3 * CAPACITY), seed=turn)
         assert quiet.count(Fate.OK) == len(quiet), quiet.text()
-        load = await sent(topology, 10.0 * stretch, *everybody(3.0 * CAPACITY), seed=turn)
-        assert load.count(Fate.FAILED) + load.count(Fate.CUT) == 0, load.text()
-        # From when the slots are full to when nothing more is sent.
-        full = load.during(ANSWER_S, 10.0 * stretch)
-        served, slower = full.goodput() / CAPACITY, full.latency(99.0) / quiet.latency(99.0)
-        if served > best[0] or best[1] > 2.0:
-            best = (served, slower)
-            figures = {**lost(load), "refused": load.count(Fate.REFUSED), "goodput_of_capacity": round(served, 3)}
-            figures |= {"p99_ratio": round(slower, 2), "reasons": load.reasons(Fate.REFUSED)}
+        enough = await sent(topology, 8.0 * stretch, *everybody(1.3 * CAPACITY), seed=turn)
+        capacity = served(enough, 8.0 * stretch).goodput()
+        load = await sent(topology, 8.0 * stretch, *everybody(3.0 * CAPACITY), seed=turn)
+        for loaded in (enough, load):
+            assert loaded.count(Fate.FAILED) + loaded.count(Fate.CUT) == 0, loaded.text()
+        full = served(load, 8.0 * stretch)
+        share, slower = full.goodput() / capacity, full.latency(99.0) / quiet.latency(99.0)
+        if share > best[0] or best[1] > 2.0:
+            best = (share, slower)
+            figures = {**lost(load), "refused": load.count(Fate.REFUSED), "capacity_per_s": round(capacity, 1)}
+            figures |= {"goodput_of_capacity": round(share, 2), "p99_ratio": round(slower, 2)}
         if best[0] >= 0.9 and best[1] <= 2.0:
             break
     counted(**figures)

@@ -28,7 +28,7 @@ SLOTS = 16
 WORKERS = 2
 """Of each replica."""
 
-MODEL_TIMEOUT_S = 5.0
+MODEL_TIMEOUT_S = 8.0
 """After this a call to the provider is given up and the next candidate is tried."""
 
 
