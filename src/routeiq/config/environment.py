@@ -122,6 +122,26 @@ class Environment(BaseSettings):
         description="Seconds between two looks at the files of the configuration.",
     )
 
+    max_concurrent_requests: int | None = Field(
+        default=None,
+        ge=0,
+        validation_alias="ROUTEIQ_MAX_CONCURRENT_REQUESTS",
+        description="Takes the place of `limits.max_concurrent_requests`.",
+    )
+    cb_failure_threshold: int | None = Field(
+        default=None,
+        ge=1,
+        validation_alias="ROUTEIQ_CB_FAILURE_THRESHOLD",
+        description="Takes the place of `breakers.failure_threshold`.",
+    )
+    cb_timeout: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        validation_alias="ROUTEIQ_CB_TIMEOUT",
+        description="Takes the place of `breakers.timeout_s`.",
+    )
+
     redis_url: SecretStr | None = Field(
         default=None,
         validation_alias="REDIS_URL",
@@ -163,26 +183,6 @@ class Environment(BaseSettings):
         if value is not None and not value.is_file():
             raise ValueError(f"expected a file that exists, found {str(value)!r}")
         return value
-
-    max_concurrent_requests: int | None = Field(
-        default=None,
-        ge=0,
-        validation_alias="ROUTEIQ_MAX_CONCURRENT_REQUESTS",
-        description="Takes the place of `limits.max_concurrent_requests`.",
-    )
-    cb_failure_threshold: int | None = Field(
-        default=None,
-        ge=1,
-        validation_alias="ROUTEIQ_CB_FAILURE_THRESHOLD",
-        description="Takes the place of `breakers.failure_threshold`.",
-    )
-    cb_timeout: float | None = Field(
-        default=None,
-        gt=0,
-        allow_inf_nan=False,
-        validation_alias="ROUTEIQ_CB_TIMEOUT",
-        description="Takes the place of `breakers.timeout_s`.",
-    )
 
     @field_validator("models_path")
     @classmethod

@@ -20,8 +20,8 @@ from routeiq.http.experiments import handlers
 from routeiq.http.gate import Gate, is_model_call
 from routeiq.http.headers import Arrival, arrive, depart
 from routeiq.http.lifespan import Lifespan, Step, nothing
-from routeiq.http.probes import Checks, Health, Metrics, Probes, Sync, fixed
 from routeiq.http.load import LoadEndpoint
+from routeiq.http.probes import Checks, Health, Metrics, Probes, Sync, fixed
 from routeiq.http.table import LOAD, OPEN, Endpoint, is_ours
 from routeiq.http.traffic import CLOSING, Exchange, Traffic, draining, handing_over, is_stream, stream_id
 
