@@ -66,7 +66,7 @@ def _decompose(model: str, prompt: str, tasks: Mapping[str, Task], solve: Solve,
 
 
 def known_parts(question: str, tasks: Mapping[str, Task]) -> list[str]:
-    """Return the built-in tasks that a prompt is made of, in its order: runs of paragraphs that are one to the letter."""
+    """Return the built-in tasks that a prompt is made of, in its order: runs of paragraphs equal to one of them."""
     pieces, found = question.split("\n\n"), []
     at = 0
     while at < len(pieces):
