@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Generator
 from pathlib import Path
@@ -22,6 +23,13 @@ def recorded_folder() -> Path | None:
     named = os.environ.get("ROUTEIQ_RECORDED_DATA")
     folder = Path(named) if named else ROOT.parent / "shared" / "data" / "public"
     return folder if (folder / "outcomes.parquet").is_file() else None
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_heap() -> None:
+    """Spare the collector what lives as long as the run: going through it stops every client of a test for a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

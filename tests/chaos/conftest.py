@@ -12,13 +12,13 @@ from tests.servers import nginx
 COUNTED = "counted"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stretch() -> float:
     """By how much loads last longer than in the short form; `make chaos` runs the long one."""
     return 6.0 if os.environ.get("CHAOS") == "long" else 1.0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
     """Two replicas behind nginx."""
     reason = nginx.missing()

@@ -75,7 +75,7 @@ class RouteIQHook(CustomLogger):  # type: ignore[misc] # LiteLLM ships no usable
             return self._ordered(passage, model, permitted, barred, request, parent_otel_span)
         except Exception as error:  # noqa: BLE001 - fail open: what may be used, in the operator's order
             self.flow.telemetry.failed("filter", error)
-            return _in_order(permitted, _names(passage.snapshot.route(model)), passage.tried)
+            return _in_order(permitted, _names(passage.snapshot.route(model)), passage)
 
     async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> None:
         """Note which candidate is called. Where LiteLLM serves one surface by another, one call comes here twice."""
@@ -233,8 +233,8 @@ class RouteIQHook(CustomLogger):  # type: ignore[misc] # LiteLLM ships no usable
         if route is None:
             return permitted
         if decision is None or model != decision.alias:
-            return _in_order(permitted, self.flow.divert(passage, model, barred), passage.tried)
-        return _in_order(permitted, _standing(decision, permitted), passage.tried)
+            return _in_order(permitted, self.flow.divert(passage, model, barred), passage)
+        return _in_order(permitted, _standing(decision, permitted), passage)
 
     def _give_up(self, passage: Passage, blamed: bool = True) -> None:
         self.flow.release(passage, self.flow.clock.monotonic() - passage.since, ok=False, blamed=blamed)
@@ -288,7 +288,7 @@ def _standing(decision: Decision, permitted: Iterable[Any]) -> tuple[str, ...]:
     return (*decision.ranking, *(name for name in late if words.get(name) == "unavailable"))
 
 
-def _in_order(deployments: list[Any], ranking: Sequence[str], tried: Sequence[str]) -> list[Any]:
+def _in_order(deployments: list[Any], ranking: Sequence[str], passage: Passage) -> list[Any]:
     """Return copies with `order` set: by how often a candidate was tried, then by its rank.
 
     LiteLLM serves the lowest order, and balances by its own means between deployments of the same one. Deployments
@@ -296,9 +296,10 @@ def _in_order(deployments: list[Any], ranking: Sequence[str], tried: Sequence[st
     """
     rank = {name: at for at, name in enumerate(ranking)}
     listed = [d for d in deployments if name_of(d) in rank] or deployments
+    tried, restated = passage.tried, passage.request.surface in translate.PRICED_BY_CALL
     keys = {name: (tried.count(name), rank.get(name, len(rank))) for name in map(name_of, listed)}
     order = {key: at for at, key in enumerate(sorted(set(keys.values())), start=1)}
-    copies = [translate.ordered(d, order[keys[name_of(d)]]) for d in listed]
+    copies = [translate.ordered(d, order[keys[name_of(d)]], restated) for d in listed]
     return sorted(copies, key=lambda d: d["litellm_params"]["order"])
 
 

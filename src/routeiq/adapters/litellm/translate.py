@@ -34,6 +34,9 @@ SURFACES: Mapping[str, Surface] = {
 }
 """LiteLLM's call types that are routed."""
 
+PRICED_BY_CALL = frozenset({Surface.CHAT, Surface.COMPLETION})
+"""Surfaces on which LiteLLM enters a deployment's own prices into its price map with every call."""
+
 _SESSION_TEXT = 4_096
 _SESSION_HEADERS = ("x-litellm-session-id", "x-session-id", "x-conversation-id", "x-model-affinity")
 _IMAGES = frozenset({"image", "image_url", "input_image"})
@@ -375,16 +378,16 @@ def blames(error: BaseException) -> bool:
     return type(error).__name__ != "CancelledError" and getattr(error, "status_code", None) not in _CALLERS
 
 
-def ordered(deployment: Mapping[str, Any], order: int) -> dict[str, Any]:
+def ordered(deployment: Mapping[str, Any], order: int, restated: bool = True) -> dict[str, Any]:
     """Return a copy of a deployment with its place in the order to try, and its prices where they cost nothing to read.
 
     LiteLLM enters prices that stand in `litellm_params` into its price map again with every call, and then rebuilds the
     index of the whole map. Its router entered them once under the deployment's id, and looks there when `model_info`
-    says that there are any.
+    says that there are any. Only where they are `restated`: elsewhere a newer LiteLLM would save no broken stream.
     """
     params, info = deployment["litellm_params"], deployment.get("model_info")
     stated = {name: params[name] for name in _PRICES & params.keys() if params[name] is not None}
-    if not stated or not isinstance(info, Mapping):
+    if not restated or not stated or not isinstance(info, Mapping):
         return {**deployment, "litellm_params": {**params, "order": order}}
     rest = {name: value for name, value in params.items() if name not in stated}
     return {**deployment, "litellm_params": {**rest, "order": order}, "model_info": {**stated, **info}}

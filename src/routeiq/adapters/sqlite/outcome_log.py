@@ -101,13 +101,24 @@ class SqliteOutcomeLog:
         await self._answered(self._backlog.add_feedback(feedback))
 
     async def find(self, decision_id: str) -> Record | None:
-        """Return what is known of a decision, queued records included; raises StoreUnavailable."""
+        """Return what is known of a decision, queued records included; raises StoreUnavailable.
+
+        While the file cannot be written nothing is said to be unknown: another process may hold it and not get it in.
+        """
         deadline = self._clock.monotonic() + self._settle_s
         while True:
             record = await self._find(decision_id)
-            if record is not None or self._clock.monotonic() >= deadline:
+            if record is not None:
                 return record
+            if self._clock.monotonic() >= deadline:
+                break
             await asyncio.sleep(min(0.05, self._settle_s))
+        if not self._writer.healthy:
+            reason = self._writer.last_error_reason
+            raise StoreUnavailable(
+                f"the outcome log cannot be written ({reason}), so this may not be in it yet; try again"
+            )
+        return None
 
     async def _find(self, decision_id: str) -> Record | None:
         if self._closed:
