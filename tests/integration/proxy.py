@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -35,6 +35,7 @@ class LiteLLMProxy:
     process: subprocess.Popen[bytes]
     folder: Path
     _seen: int = 0
+    unreported: set[str] = field(default_factory=set)
 
     @classmethod
     def start(
@@ -101,8 +102,10 @@ class LiteLLMProxy:
         lines = (self.folder / "journal").read_text().splitlines()
         return [json.loads(line) for line in lines[0 if whole else self._seen :]]
 
-    def forget(self) -> None:
-        """Leave everything that is in the journal behind."""
+    def forget(self, unreported: bool = False) -> None:
+        """Leave everything in the journal behind; `unreported` decisions are those whose end LiteLLM does not tell."""
+        if unreported:
+            self.unreported |= {entry["id"] for entry in self.entries() if entry["kind"] == "decision"}
         self._seen = len((self.folder / "journal").read_text().splitlines())
 
     def settle(self) -> None:
