@@ -142,6 +142,14 @@ async def test_a_client_cannot_use_the_way_of_a_drain(scene: Scene) -> None:
     assert answer.json()["headers"]["x-routeiq-drain-redirect"] == "@draining"
 
 
+async def logged(scene: Scene) -> dict[str, Any]:
+    """The only request in nginx's log, which is written after the answer."""
+    async with asyncio.timeout(20):
+        while not (found := scene.nginx.requests()):
+            await asyncio.sleep(0.02)
+    return found[-1]
+
+
 @pytest.mark.parametrize(("given", "kept"), [("abc-1.2:3_x", True), ("a b", False), ("x" * 129, False), (None, False)])
 async def test_the_request_id_passes_or_is_made(scene: Scene, given: str | None, kept: bool) -> None:
     """A usable id goes through; any other is replaced, and replica, client and log all have the same one."""
@@ -149,7 +157,7 @@ async def test_the_request_id_passes_or_is_made(scene: Scene, given: str | None,
     inside = answer.json()["headers"]["x-request-id"]
     assert (inside == given) if kept else re.fullmatch("[0-9a-f]{32}", inside)
     assert answer.headers.get_list("x-request-id") == [inside]
-    assert scene.nginx.requests()[-1]["id"] == inside
+    assert (await logged(scene))["id"] == inside
 
 
 async def test_trace_context_passes(scene: Scene) -> None:
@@ -201,10 +209,7 @@ async def test_metrics_are_not_for_everybody(scene: Scene) -> None:
 async def test_a_key_does_not_reach_the_access_log(scene: Scene) -> None:
     """Neither the query string nor the authorization header is logged."""
     await scene.client.get("/whole?key=sk-secret-1", headers={"authorization": "Bearer sk-secret-2"})
-    async with asyncio.timeout(20):
-        while not (logged := scene.nginx.requests()):  # written after the answer
-            await asyncio.sleep(0.02)
-    assert logged[-1]["status"] == 200
+    assert (await logged(scene))["status"] == 200
     assert "sk-secret" not in (scene.nginx.folder / "access.log").read_text()
 
 
