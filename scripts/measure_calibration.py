@@ -5,7 +5,7 @@ few prompts of the training split, and both its expected mean and the routed sco
 split. Compared with an artifact trained on all of its outcomes, with prompts drawn by chance, and with its published
 scores alone (its mean per suite and category on the valid split, which no training has seen, stands for them).
 
-    python bench/calibrate.py --data DIR --page docs/results/calibrate.md
+    python scripts/measure_calibration.py --data DIR --page docs/results/calibrate.md
 """
 
 import argparse
