@@ -9,7 +9,7 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from queue import SimpleQueue
 from typing import Any, Final, TextIO
@@ -104,28 +104,26 @@ class LineHandler(logging.Handler):
 
     def _run(self) -> None:
         """Write until closed. Woken once for many lines: each hand-over between threads holds up a request."""
-        item = self._queue.get()
-        while item is not None:
-            self._hurry.wait(GATHER_S)
-            self._hurry.clear()
-            passed: list[threading.Event] = []
-            lines: list[str] = []
-            while item is not None:
-                if isinstance(item, threading.Event):
-                    passed.append(item)
-                else:
-                    lines.append(self._line(item))
-                    if self._refused > self._told:
-                        self._told = self._refused
-                        lines.append(self._line(_loss(self._told, item)))
-                if len(lines) >= TOGETHER or self._queue.empty():
-                    break
-                item = self._queue.get()
-            self._write(lines)
-            for event in passed:
-                event.set()
-            if item is not None:
-                item = self._queue.get()
+        closed = False
+        while not closed:
+            waiting = [self._queue.get()]
+            if self._queue.qsize() < TOGETHER:
+                self._hurry.wait(GATHER_S)
+                self._hurry.clear()
+            while len(waiting) < TOGETHER and not self._queue.empty():
+                waiting.append(self._queue.get())
+            closed = None in waiting
+            self._write([line for item in waiting if isinstance(item, Mapping) for line in self._lines(item)])
+            for passed in waiting:
+                if isinstance(passed, threading.Event):
+                    passed.set()
+
+    def _lines(self, item: Mapping[str, Any]) -> Iterator[str]:
+        """Yield the line of a record, and one about lines that were lost since the last that told of it."""
+        yield self._line(item)
+        if self._refused > self._told:
+            self._told = self._refused
+            yield self._line(_loss(self._told, item))
 
     def _write(self, lines: list[str]) -> None:
         try:
