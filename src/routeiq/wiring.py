@@ -419,8 +419,8 @@ def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) 
     inner = host.load_app(once_logging=lines.adopt)
     if settings.enabled:
         _register(gateway, announces=False)
-    access = host.Access(gateway.flow.clock, gateway.flow.telemetry.failed)
     flow, shared, failed = gateway.flow, gateway.shared, gateway.flow.telemetry.failed
+    auth = host.KeyAuthenticator(host.Access(flow.clock, failed))
     reloader = reloader_of(settings, flow, gateway.metrics, lambda: _read(gateway, shared.strategies()))
     shared.lonely = lonely = siblings is not None and siblings.count > 1
     switch = StrategySwitch(shared, reloader, flow.holder, lambda active: _read(gateway, active), lonely=lonely)
@@ -448,10 +448,10 @@ def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) 
         stack.close()
 
     return Edge(
-        _with_compounds(inner, gateway.flow, host.KeyAuthenticator(access)),
+        _with_compounds(inner, flow, auth),
         flow=gateway.flow,
         log=gateway.log,
-        auth=host.KeyAuthenticator(access),
+        auth=auth,
         translate=translate.preview,
         metrics=gateway.metrics.render if siblings is None else siblings.metrics(gateway.metrics.render),
         drain=Drain(settings.environment.lame_duck_s, settings.environment.drain_timeout_s),
@@ -464,8 +464,7 @@ def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) 
         more={
             RELOAD: ReloadEndpoint(reloader),
             ROLLBACK: rollback,
-            STRATEGY: switch.endpoint(),
-            STRATEGIES: switch.endpoint(),
+            **dict.fromkeys((STRATEGY, STRATEGIES), switch.endpoint()),
         },
         gate=_gate(gateway, host.cors_options(inner)),
     )
