@@ -20,7 +20,7 @@ LOCAL = "http://127.0.0.1:4000"
 Url = Annotated[str, typer.Option("--url", help="Address of the gateway. Its key is LITELLM_MASTER_KEY.")]
 
 
-def ask(url: str, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+def ask(url: str, method: str, path: str, body: Mapping[str, Any] | None = None, timeout_s: float = TIMEOUT_S) -> Any:
     """Return what the gateway answers; raises ConfigError without a key, RouteIQError for a refusal."""
     key = read_environment()[0].master_key
     if key is None:
@@ -31,7 +31,7 @@ def ask(url: str, method: str, path: str, body: Mapping[str, Any] | None = None)
     data = None if body is None else json.dumps(body).encode()
     request = Request(url.rstrip("/") + path, data, headers, method=method)  # noqa: S310 - the scheme is checked above
     try:
-        with urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - as above
+        with urlopen(request, timeout=timeout_s) as answer:  # noqa: S310 - as above
             return json.load(answer)
     except HTTPError as error:
         raise _refused(error) from None

@@ -9,10 +9,13 @@ from typing import Annotated
 import typer
 
 from routeiq.adapters.object_store import open_folder
+from routeiq.cli.asking import ask
 from routeiq.cli.output import stderr, stdout
-from routeiq.config.environment import read_environment
 from routeiq.config.sync import Synced, Syncer
-from routeiq.core.errors import ConfigError, SourceUnavailable
+from routeiq.core.errors import ConfigError, RouteIQError, SourceUnavailable
+
+RELOAD_S = 60.0
+"""How long a gateway may take to reload before the sidecar goes on without its answer."""
 
 
 def sync(
@@ -60,17 +63,9 @@ def _tell(done: Synced, process: int | None, reload_url: str | None) -> None:
 
 def _reload(url: str) -> None:
     """Ask a gateway to reload; that it refuses a version, or is not there, is said and does not end the sidecar."""
-    from urllib.error import HTTPError, URLError
-    from urllib.request import Request, urlopen
-
-    request = Request(f"{url.rstrip('/')}/routeiq/reload", method="POST")  # noqa: S310 - the operator's own address
-    key = read_environment()[0].master_key
-    if key is not None:
-        request.add_header("authorization", f"Bearer {key.get_secret_value()}")
     try:
-        with urlopen(request, timeout=60):  # noqa: S310 - as above
-            stdout().print(f"{url} has taken it up")
-    except HTTPError as error:
-        stderr().print(f"warning: {url} answered {error.code} to the reload; /_health/config-sync there says why")
-    except (URLError, OSError) as error:
-        stderr().print(f"warning: {url} could not be asked to reload ({type(error).__name__})")
+        ask(url, "POST", "/routeiq/reload", timeout_s=RELOAD_S)
+    except RouteIQError as error:
+        stderr().print(f"warning: {url} has not taken it up: {error.message}; /_health/config-sync there says more")
+    else:
+        stdout().print(f"{url} has taken it up")
