@@ -16,7 +16,7 @@ test: ## install everything, then run the checks, all tests, and each benchmark 
 	@scripts/bootstrap dev newest debian
 	@$(MAKE) --no-print-directory check
 	@echo "==> pytest"
-	@$(BIN)/python -m pytest --durations=10 --durations-min=5
+	@scripts/run-tests
 	@$(MAKE) --no-print-directory bench
 
 chaos: ## the chaos tests in their long form: what is broken on purpose, under a steady load (a quarter of an hour)

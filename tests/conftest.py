@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # importing LiteLLM must not ask the network for prices
 NO_RECORDED_DATA = "the recorded outcomes are not here; set ROUTEIQ_RECORDED_DATA to their folder"
 
 

@@ -28,6 +28,7 @@ from routeiq.guard.conversations import Conversations
 from routeiq.guard.degraded import REASONS, REDIS, Degraded
 from routeiq.guard.experiments import Experiments
 from routeiq.guard.mirror import Mirror
+from routeiq.guard.tasks import end
 from routeiq.learn.sequential import skew_of
 from routeiq.routing.snapshot import Snapshot, SnapshotHolder
 from routeiq.routing.vitals import Vitals
@@ -129,11 +130,8 @@ class Shared:
         if self._loop is not asyncio.get_running_loop():
             return
         self._loop = None
-        while self._tasks:
-            task = self._tasks.pop()
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        tasks, self._tasks = self._tasks, []
+        await end(*tasks)
         self.mirror.put(WORKERS, self.worker, None)
         await self.mirror.close()
         await self.state.close()

@@ -45,6 +45,7 @@ from routeiq.core.request import RouteRequest
 from routeiq.flow import NAMED_STRATEGY, RequestFlow
 from routeiq.guard.degraded import Degraded
 from routeiq.guard.drain import Drain
+from routeiq.guard.tasks import end
 from routeiq.routing.learners import Learners
 from routeiq.routing.snapshot import Snapshot, SnapshotHolder
 from routeiq.routing.vitals import Vitals
@@ -440,8 +441,7 @@ def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) 
         logger.info("RouteIQ %s serves snapshot %s", __version__, gateway.flow.holder.current.version)
 
     async def stopped() -> None:
-        for task in background:
-            task.cancel()
+        await end(*background)
         if siblings is not None:
             await siblings.close()
         await gateway.close()

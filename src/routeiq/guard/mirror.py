@@ -16,6 +16,7 @@ from functools import partial
 from routeiq.core.errors import StateUnavailable
 from routeiq.core.ports import Clock
 from routeiq.core.shared import SharedState
+from routeiq.guard.tasks import end
 
 IN_DOUBT_S = 540.0
 """How long an addition that may have been counted is sent again; stores know its token for ten minutes."""
@@ -169,9 +170,7 @@ class Mirror:
         task, self._task = self._task, None
         if task is None:
             return
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await end(task)
         while self._unwatch:
             self._unwatch.pop()()
         # Counts that were on their way when the task was stopped go first, those that waited behind them second.

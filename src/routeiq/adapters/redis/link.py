@@ -21,6 +21,7 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError, R
 
 from routeiq.config.redis_url import RedisAddress
 from routeiq.core.errors import StateUnavailable
+from routeiq.guard.tasks import end
 
 Script = Literal["put", "get", "changes", "put_alone", "add", "take", "acquire", "lock", "unlock"]
 """One file each in scripts/."""
@@ -83,10 +84,7 @@ class RedisLink:
 
     async def close(self) -> None:
         """Break off what is under way and close the connections."""
-        for task in tuple(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(tuple(self._tasks), timeout=1.0)
+        await end(*self._tasks)
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()

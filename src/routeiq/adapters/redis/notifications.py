@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from routeiq.adapters.redis.link import RedisLink
 from routeiq.adapters.redis.names import CHANNEL
 from routeiq.guard.retry import Backoff
+from routeiq.guard.tasks import end
 
 AGAIN = Backoff(first_s=0.5, longest_s=2.0)
 """How long to wait before a lost subscription is made again: all workers lose theirs at the same moment."""
@@ -53,10 +54,7 @@ class Notifications:
         """Stop listening."""
         task, self._task = self._task, None
         self._watching.clear()
-        if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        await end(task)
 
     async def _listen(self) -> None:
         while True:

@@ -1,0 +1,39 @@
+"""Ending background tasks that do not end when they are first asked."""
+
+import asyncio
+
+from routeiq.guard.tasks import end
+
+
+async def test_a_task_that_swallows_a_cancellation_ends_all_the_same() -> None:
+    """A library that catches the first two requests to end does not keep whoever waits."""
+    asked = 0
+
+    async def stubborn() -> None:
+        nonlocal asked
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                asked += 1
+                if asked > 2:
+                    raise
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    await end(task, None)
+    assert task.cancelled()
+    assert asked == 3
+
+
+async def test_what_has_ended_is_left_alone() -> None:
+    """Done tasks and no tasks at all are nothing to wait for, and their errors stay theirs."""
+
+    async def broken() -> None:
+        raise ValueError("kept")
+
+    task = asyncio.create_task(broken())
+    await asyncio.wait({task})
+    await end(task)
+    await end()
+    assert isinstance(task.exception(), ValueError)
