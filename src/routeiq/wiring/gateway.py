@@ -1,0 +1,112 @@
+"""The running parts of one process, built and joined."""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from routeiq.config.limits import Guards, guards_of
+from routeiq.config.load import Settings
+from routeiq.config.preload import Preloaded
+from routeiq.core.candidate import Candidate
+from routeiq.core.metrics import AB_SKEW
+from routeiq.core.ports import Telemetry
+from routeiq.flow import RequestFlow
+from routeiq.routing.snapshot import SnapshotHolder
+from routeiq.routing.vitals import Vitals
+from routeiq.sharing import Shared, share, skewed
+from routeiq.wiring.clock import SystemClock
+from routeiq.wiring.learning import embedder_of, learners_of, snapshot_of
+from routeiq.wiring.remembering import outcome_log_of
+from routeiq.wiring.telling import CompositeTelemetry, lines_of, metrics_of, spans_of
+
+if TYPE_CHECKING:
+    from routeiq.adapters.memory.outcome_log import MemoryOutcomeLog
+    from routeiq.adapters.prometheus.metrics import PrometheusTelemetry
+    from routeiq.adapters.sqlite.outcome_log import SqliteOutcomeLog
+
+
+@dataclass(slots=True)
+class Gateway:
+    """The running parts of one process, owned by whoever assembled them."""
+
+    settings: Settings
+    flow: RequestFlow
+    shared: Shared
+    log: "SqliteOutcomeLog | MemoryOutcomeLog"
+    metrics: "PrometheusTelemetry"
+    guards: Guards
+    closers: tuple[Callable[[], None], ...] = ()
+
+    async def close(self) -> None:
+        """Make the outcome log durable and send what telemetry still holds; may be called again."""
+        await self.flow.close()
+        await self.guards.close()
+        await self.shared.close()
+        for closer in self.closers:
+            closer()
+
+    def status(self) -> Mapping[str, object]:
+        """Return what /routeiq/status shows of this process."""
+        log = self.log.status()
+        return {
+            "config": str(self.settings.path),
+            "enabled": self.settings.enabled,
+            "embedder": self.flow.embedder.id if self.flow.embedder else None,
+            "learned": self.flow.learners.status(),
+            **self.shared.status(),
+            "outcome_log": {"healthy": log.healthy, "queued": log.queued, "dropped": log.dropped},
+        }
+
+    def checks(self) -> Mapping[str, str]:
+        """Return the state of the parts for readiness; advice only."""
+        log = self.log.status()
+        writes = "ok" if log.healthy else (log.last_error_reason or "failing")
+        return {"outcome_log": writes, **self.shared.degraded.checks()}
+
+
+def assemble(
+    settings: Settings,
+    candidates: Sequence[Candidate],
+    lost_lines: Callable[[], int] = lambda: 0,
+    preloaded: Preloaded | None = None,
+) -> Gateway:
+    """Build every part of one process; raises ConfigError or ArtifactError when something cannot be used.
+
+    `lost_lines` counts log lines that could not be written. What is `preloaded` is used as long as the files say so.
+    """
+    clock = SystemClock()
+    if preloaded is not None and preloaded.fits(settings):
+        embedder, snapshot = preloaded.embedder, preloaded.snapshot
+    else:
+        embedder = embedder_of(settings) if settings.enabled else None
+        snapshot = snapshot_of(settings, candidates, embedder)
+    shared = share(settings, clock, lambda where, error: telemetry.failed(where, error))
+    experiments = shared.experiments(lambda where, error: telemetry.failed(where, error))
+    log = outcome_log_of(settings, clock)
+    vitals = Vitals()
+    guards = guards_of(settings, clock)
+    skew = {AB_SKEW: lambda: skewed(experiments, flow.holder.current)}
+    metrics = metrics_of(snapshot, candidates, log.status, vitals, shared.degraded, lost_lines, guards, skew)
+    guards.share(shared.mirror, shared.quick, shared.worker, shared.count, lambda *told: telemetry.failed(*told))
+    spans, close_spans = spans_of(settings, clock)
+    telemetry: Telemetry = CompositeTelemetry((metrics, spans, lines_of(settings, clock), guards))
+    shared.degraded.on_change(metrics.depended)
+    learners = learners_of(settings, telemetry)
+    flow: RequestFlow = RequestFlow(
+        holder=SnapshotHolder(snapshot, learners.adopt),
+        embedder=embedder,
+        log=log,
+        telemetry=telemetry,
+        learners=learners,
+        clock=clock,
+        chance=random.Random(),  # noqa: S311 - exploration, not a secret
+        deadline_s=settings.routeiq.embedder.deadline_ms / 1000.0,
+        vitals=vitals,
+        degraded=shared.degraded,
+        breakers=guards.breakers,
+        met=guards.admission.met,
+        experiments=experiments,
+        conversations=shared.conversations(settings.routeiq.affinity, telemetry.failed),
+    )
+    return Gateway(settings, flow, shared, log, metrics, guards, (close_spans,))

@@ -1,0 +1,161 @@
+"""Serve mode: our edge around LiteLLM's application, and what workers that are forked inherit."""
+
+import asyncio
+import gc
+import logging
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack, redirect_stdout
+from typing import TYPE_CHECKING, Any
+
+from routeiq import __version__
+from routeiq.config.active import with_strategies
+from routeiq.config.load import Settings, load
+from routeiq.config.preload import Preloaded, stamps_of
+from routeiq.core.ports import Authenticator
+from routeiq.flow import RequestFlow
+from routeiq.guard.drain import Drain
+from routeiq.guard.tasks import end
+from routeiq.routing.snapshot import Snapshot
+from routeiq.sharing import StrategySwitch
+from routeiq.wiring.gateway import Gateway, assemble
+from routeiq.wiring.host import candidates_of, register
+from routeiq.wiring.learning import embedder_of, snapshot_of
+from routeiq.wiring.telling import json_lines
+
+if TYPE_CHECKING:
+    from routeiq.http.edge import Edge
+    from routeiq.http.gate import Gate
+    from routeiq.http.siblings import Siblings
+
+COLLECTOR_THRESHOLDS = (20_000, 20, 20)
+"""After how many allocations and younger collections Python looks for cycles; its default is 700, 10, 10."""
+
+_OWN_LATE = (
+    *(f"routeiq.adapters.{name}" for name in ("logs", "otel.tracing", "prometheus.metrics", "sqlite")),
+    *(f"routeiq.http.{name}" for name in ("edge", "siblings", "worker")),
+)
+"""Modules of our own that `app` imports."""
+
+logger = logging.getLogger("routeiq.wiring")
+
+
+def _read(gateway: Gateway, active: Mapping[str, str]) -> tuple[Settings, Snapshot]:
+    """Return the configuration as the files are now, with the strategies that admins chose, and what it compiles to."""
+    settings = with_strategies(load(gateway.settings.path), active)
+    return settings, snapshot_of(settings, candidates_of(settings), gateway.flow.embedder)
+
+
+def preload(settings: Settings) -> Preloaded:
+    """Import LiteLLM's proxy and load what can be shared, for workers that are forked from this process.
+
+    Starts no thread and opens no connection: neither would survive. Raises what `assemble` raises.
+    """
+    from routeiq.adapters.litellm import host
+    from routeiq.adapters.litellm.late import load_late
+
+    gc.disable()
+    with redirect_stdout(sys.stderr):
+        host.load_app()
+        load_late()
+        load_late(_OWN_LATE)
+    embedder = embedder_of(settings) if settings.enabled else None
+    stamps = stamps_of(settings.files)
+    loaded = Preloaded(settings, embedder, snapshot_of(settings, candidates_of(settings), embedder), stamps)
+    gc.enable()
+    gc.freeze()
+    return loaded
+
+
+def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) -> "Edge":
+    """Serve mode: return our edge around LiteLLM's application. One of several workers has siblings."""
+    from routeiq.adapters.litellm import host, translate
+    from routeiq.http.config_sync import ReloadEndpoint, open_form
+    from routeiq.http.edge import Edge
+    from routeiq.http.rollback import RollbackEndpoint
+    from routeiq.http.table import RELOAD, ROLLBACK, STRATEGIES, STRATEGY
+    from routeiq.reloading import keep_reloading, reloader_of
+
+    settings = load()
+    stack = ExitStack()
+    lines = json_lines(settings, stack, str(siblings.index) if siblings is not None else None)
+    gateway = assemble(settings, candidates_of(settings), lambda: lines.handler.dropped, preloaded)
+    inner = host.load_app(once_logging=lines.adopt)
+    if settings.enabled:
+        register(gateway, announces=False)
+    flow, shared, failed = gateway.flow, gateway.shared, gateway.flow.telemetry.failed
+    auth = host.KeyAuthenticator(host.Access(flow.clock, failed))
+    reloader = reloader_of(settings, flow, gateway.metrics, lambda: _read(gateway, shared.strategies()))
+    shared.lonely = lonely = siblings is not None and siblings.count > 1
+    switch = StrategySwitch(shared, reloader, flow.holder, lambda active: _read(gateway, active), lonely=lonely)
+    rollback = RollbackEndpoint(reloader, shared.mirror, lonely and not shared.everywhere)
+    background: list[asyncio.Task[None]] = []
+
+    async def started() -> None:
+        lines.adopt()
+        host.cancel_with_client()
+        await shared.start(flow, forked=siblings is not None)
+        await switch.start()
+        rollback.start()
+        background.append(asyncio.create_task(keep_reloading(reloader, settings, failed)))
+        _spare_the_collector()
+        if siblings is not None:
+            await siblings.open(gateway.metrics.render)
+        logger.info("RouteIQ %s serves snapshot %s", __version__, gateway.flow.holder.current.version)
+
+    async def stopped() -> None:
+        await end(*background)
+        if siblings is not None:
+            await siblings.close()
+        await gateway.close()
+        stack.close()
+
+    return Edge(
+        _with_compounds(inner, flow, auth),
+        flow=gateway.flow,
+        log=gateway.log,
+        auth=auth,
+        translate=translate.preview,
+        metrics=gateway.metrics.render if siblings is None else siblings.metrics(gateway.metrics.render),
+        drain=Drain(settings.environment.lame_duck_s, settings.environment.drain_timeout_s),
+        on_startup=started,
+        on_shutdown=stopped,
+        deliver=host.deliver_events,
+        status=gateway.status,
+        checks=gateway.checks,
+        sync=lambda: open_form(reloader.status),
+        more={
+            RELOAD: ReloadEndpoint(reloader),
+            ROLLBACK: rollback,
+            **dict.fromkeys((STRATEGY, STRATEGIES), switch.endpoint()),
+        },
+        gate=_gate(gateway, host.cors_options(inner)),
+    )
+
+
+def _gate(gateway: Gateway, cors: Mapping[str, Any] | None) -> "Gate":
+    """Return what calls to models pass before LiteLLM."""
+    from routeiq.http.gate import Gate
+
+    guards, general = gateway.guards, gateway.settings.litellm.get("general_settings") or {}
+    header = general.get("litellm_key_header_name")
+    return Gate(guards.admission, guards.clock, cors=cors, key_header=header, everywhere=guards.everywhere)
+
+
+def _with_compounds(inner: Any, flow: RequestFlow, auth: Authenticator) -> Any:
+    """Return LiteLLM's application with the compound models around it."""
+    from routeiq.adapters.litellm import translate
+    from routeiq.http.compound.models import CompoundModels
+
+    return CompoundModels(inner, flow=flow, auth=auth, translate=translate.preview)
+
+
+def _spare_the_collector() -> None:
+    """Take what start-up built out of the garbage collector's sight, and have it look less often.
+
+    LiteLLM's modules are a million objects that live as long as the process; going through them again and again costs
+    more of a request than routing does. What requests leave behind is still collected.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
