@@ -90,6 +90,11 @@ class Shared:
     _began: float = 0.0
 
     @property
+    def replica(self) -> str:
+        """The name of this worker's replica, empty until it is started."""
+        return self._replica
+
+    @property
     def everywhere(self) -> bool:
         """Whether what is written here reaches other workers."""
         return self.address is not None

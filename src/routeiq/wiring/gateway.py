@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from routeiq.config.limits import Guards, guards_of
 from routeiq.config.load import Settings
 from routeiq.config.preload import Preloaded
+from routeiq.core.audit import AuditTrail, NoAudit
 from routeiq.core.candidate import Candidate
 from routeiq.core.metrics import AB_SKEW
 from routeiq.core.ports import Telemetry
@@ -36,6 +37,7 @@ class Gateway:
     log: "SqliteOutcomeLog | MemoryOutcomeLog"
     metrics: "PrometheusTelemetry"
     guards: Guards
+    audit: AuditTrail
     closers: tuple[Callable[[], None], ...] = ()
 
     async def close(self) -> None:
@@ -109,4 +111,5 @@ def assemble(
         experiments=experiments,
         conversations=shared.conversations(settings.routeiq.affinity, telemetry.failed),
     )
-    return Gateway(settings, flow, shared, log, metrics, guards, (close_spans,))
+    audit = AuditTrail(NoAudit(), clock, shared.worker, lambda: shared.replica)
+    return Gateway(settings, flow, shared, log, metrics, guards, audit, (close_spans,))
