@@ -3,6 +3,10 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 
+# A run starts dozens of processes that import LiteLLM: it is compiled once, not by each of them.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/bytecode
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test chaos check format lock bench bench-routing clean
 
 help: ## list the targets
@@ -46,5 +50,5 @@ bench-routing: ## compare routers on recorded outcomes (ROUTEIQ_RECORDED_DATA), 
 	@nice -n 10 $(BIN)/python bench/routing.py --write
 
 clean: ## remove the environments, builds and caches
-	rm -rf .venv .venv-newest build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-newest build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .cache/bytecode
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
