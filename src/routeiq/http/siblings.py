@@ -1,7 +1,8 @@
-"""The workers of one gateway asking one another, so that whoever answers a scrape can speak for all.
+"""The workers of one gateway asking one another, so that whoever is asked can speak for all.
 
 Owns a socket file per worker in a folder that only this user can enter, and the bound on the wait: a worker that hangs
-is left out, not waited for. What an exposition means, and how several become one, is `adapters.prometheus`'s business.
+is left out, not waited for. A question is one line, a topic and what belongs to it; the answer is everything up to the
+end. What topics mean is the business of those who answer; how several expositions become one, `adapters.prometheus`'s.
 """
 
 import asyncio
@@ -14,13 +15,20 @@ from pathlib import Path
 from typing import Final
 
 ANSWER_S: Final = 1.0
-"""How long a sibling may take to answer."""
+"""How long a sibling may take to answer, unless whoever asks has more patience."""
+
+METRICS: Final = "metrics"
+LONGEST: Final = 1 << 16
+"""Most bytes of a question."""
 
 logger = logging.getLogger(__name__)
 
 Exposition = tuple[bytes, str]
 Merge = Callable[[Mapping[str, bytes]], bytes]
 """Texts by worker id to one text."""
+
+Reply = Callable[[bytes], Awaitable[bytes]]
+"""What belongs to a question to the answer."""
 
 
 @dataclass(slots=True)
@@ -33,15 +41,23 @@ class Siblings:
     merge: Merge
     _server: asyncio.Server | None = None
     _inode: int = 0
-    _own: Callable[[], Exposition] | None = field(default=None)
+    _replies: dict[str, Reply] = field(default_factory=dict)
+
+    def reply(self, topic: str, call: Reply) -> None:
+        """Have questions about a topic, which is one word, answered by `call`."""
+        self._replies[topic] = call
 
     async def open(self, own: Callable[[], Exposition]) -> None:
         """Answer siblings from now on. A worker that is replaced loses its place to its successor."""
+
+        async def exposition(_: bytes) -> bytes:
+            return own()[0]
+
+        self.reply(METRICS, exposition)
         path = self._path(self.index)
         with suppress(FileNotFoundError):
             path.unlink()
-        self._own = own
-        self._server = await asyncio.start_unix_server(self._answer, path)
+        self._server = await asyncio.start_unix_server(self._answer, path, limit=LONGEST)
         self._inode = os.stat(path).st_ino
 
     async def close(self) -> None:
@@ -53,13 +69,17 @@ class Siblings:
                 if os.stat(self._path(self.index)).st_ino == self._inode:
                     self._path(self.index).unlink()
 
+    async def ask(self, topic: str, about: bytes = b"", limit_s: float = ANSWER_S) -> dict[int, bytes]:
+        """Return what the others answer in time, by their place; `about` has no line end in it."""
+        others = [index for index in range(self.count) if index != self.index]
+        texts = await asyncio.gather(*(self._ask(index, topic, about, limit_s) for index in others))
+        return {index: text for index, text in zip(others, texts, strict=True) if text is not None}
+
     def metrics(self, own: Callable[[], Exposition]) -> Callable[[], Awaitable[Exposition]]:
         """Return what gives the exposition of all workers that answer in time, this one's among them."""
 
         async def gathered() -> Exposition:
-            others = [index for index in range(self.count) if index != self.index]
-            texts = await asyncio.gather(*(self._ask(index) for index in others))
-            found = {str(index): text for index, text in zip(others, texts, strict=True) if text is not None}
+            found = {str(index): text for index, text in (await self.ask(METRICS)).items()}
             mine, kind = own()
             found[str(self.index)] = mine
             return self.merge(dict(sorted(found.items()))), kind
@@ -69,21 +89,26 @@ class Siblings:
     def _path(self, index: int) -> Path:
         return self.folder / str(index)
 
-    async def _ask(self, index: int) -> bytes | None:
+    async def _ask(self, index: int, topic: str, about: bytes, limit_s: float) -> bytes | None:
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(limit_s):
                 reader, writer = await asyncio.open_unix_connection(self._path(index))
                 try:
-                    return await reader.read()
+                    writer.write(topic.encode() + b" " + about + b"\n")
+                    answer = await reader.read()
                 finally:
                     writer.close()
         except (OSError, TimeoutError):
             return None
+        return answer or None
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            if self._own is not None:
-                writer.write(self._own()[0])
+            async with asyncio.timeout(ANSWER_S):
+                topic, _, about = (await reader.readline()).rstrip(b"\n").partition(b" ")
+            reply = self._replies.get(topic.decode("ascii", "replace"))
+            if reply is not None:
+                writer.write(await reply(about))
                 await writer.drain()
         except Exception as error:  # noqa: BLE001 - a broken metric or a sibling that left; whoever asked goes on without
             logger.warning("a sibling was not answered (%s)", type(error).__name__)

@@ -42,7 +42,8 @@ class WatchedFiles:
     def digest(self) -> str:
         """Return a digest of all contents, reading only files that look different from the last time.
 
-        A file that cannot be read counts by that it cannot be read: a file that vanishes is a change, too.
+        A file that cannot be read counts by that it cannot be read: a file that vanishes is a change, too. Files count
+        by their names and contents, not by their folders, so that replicas can compare.
         """
         for path in self.paths:
             stamp = _stamp(path)
@@ -50,7 +51,7 @@ class WatchedFiles:
                 self._stamps[path], self._digests[path] = stamp, _content(path)
         whole = sha256()
         for path in self.paths:
-            whole.update(f"{path}\0{self._digests[path]}\0".encode("utf-8", "surrogateescape"))
+            whole.update(f"{path.name}\0{self._digests[path]}\0".encode("utf-8", "surrogateescape"))
         return whole.hexdigest()
 
     def known(self) -> Mapping[Path, str]:

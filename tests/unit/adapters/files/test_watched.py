@@ -76,3 +76,15 @@ def test_other_files_can_be_watched(tmp_path: Path) -> None:
     watched.digest()
     watched.replace([b])
     assert set(watched.known()) == {b}
+
+
+def test_replicas_with_the_same_files_have_the_same_digest(tmp_path: Path) -> None:
+    """What counts is names and contents in their order, not the folder they stand in."""
+    digests = []
+    for folder in ("one", "two", "three"):
+        (tmp_path / folder).mkdir()
+        for name in ("config.yaml", "knn.npz"):
+            (tmp_path / folder / name).write_text(name if folder != "three" else f"{name} changed")
+        digests.append(watching(*sorted((tmp_path / folder).iterdir())).digest())
+    assert digests[0] == digests[1]
+    assert digests[0] != digests[2]
