@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from routeiq.adapters.memory import MemoryOutcomeLog
-from routeiq.adapters.sqlite import SqliteOutcomeLog
+from routeiq.adapters.sql.sqlite import SqliteOutcomeLog
 from routeiq.core.errors import UnknownDecision
 from routeiq.core.outcome import Status
 from tests.unit.adapters.records import SALT, WallClock, a_decision, a_request, an_outcome, some_feedback

@@ -8,8 +8,8 @@ import pytest
 
 from routeiq.adapters.logs import FIELDS
 from routeiq.adapters.otel.tracing import attributes
-from routeiq.adapters.sqlite.database import REASONS
-from routeiq.adapters.sqlite.schema import migrate
+from routeiq.adapters.sql.sqlite.database import REASONS
+from routeiq.adapters.sql.sqlite.schema import migrate
 from routeiq.core.metrics import CATALOGUE
 from tests.unit.adapters.records import a_decision
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from routeiq.adapters.sqlite.outcome_log import SqliteOutcomeLog
+from routeiq.adapters.sql.sqlite.outcome_log import SqliteOutcomeLog
 from routeiq.core.errors import ConfigError
 from routeiq.core.request import Caller, RouteRequest
 from routeiq.flow import RequestFlow

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from routeiq.adapters.sqlite.outcome_log import SqliteOutcomeLog
+from routeiq.adapters.sql.sqlite.outcome_log import SqliteOutcomeLog
 from tests.integration.edge_app import KEY, WallClock
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from routeiq.adapters.sqlite.reading import read_labelled
+from routeiq.adapters.sql.sqlite.reading import read_labelled
 from routeiq.cli.output import stdout, working
 from routeiq.core.errors import DataError, nearest
 from routeiq.learn.formats import llmrouter, payloads, records, routerbench, spend_logs

@@ -24,7 +24,7 @@ from routeiq.wiring.telling import CompositeTelemetry, lines_of, metrics_of, spa
 if TYPE_CHECKING:
     from routeiq.adapters.memory.outcome_log import MemoryOutcomeLog
     from routeiq.adapters.prometheus.metrics import PrometheusTelemetry
-    from routeiq.adapters.sqlite.outcome_log import SqliteOutcomeLog
+    from routeiq.adapters.sql.sqlite.outcome_log import SqliteOutcomeLog
 
 
 @dataclass(slots=True)

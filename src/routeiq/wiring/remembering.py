@@ -7,7 +7,7 @@ from routeiq.core.ports import Clock
 
 if TYPE_CHECKING:
     from routeiq.adapters.memory.outcome_log import MemoryOutcomeLog
-    from routeiq.adapters.sqlite.outcome_log import SqliteOutcomeLog
+    from routeiq.adapters.sql.sqlite.outcome_log import SqliteOutcomeLog
 
 
 def outcome_log_of(settings: Settings, clock: Clock) -> "SqliteOutcomeLog | MemoryOutcomeLog":
@@ -16,7 +16,7 @@ def outcome_log_of(settings: Settings, clock: Clock) -> "SqliteOutcomeLog | Memo
         from routeiq.adapters.memory.outcome_log import MemoryOutcomeLog
 
         return MemoryOutcomeLog()
-    from routeiq.adapters.sqlite import SqliteOutcomeLog, load_or_create_salt
+    from routeiq.adapters.sql.sqlite import SqliteOutcomeLog, load_or_create_salt
 
     salt = load_or_create_salt(path.with_name(path.name + ".salt"))
     return SqliteOutcomeLog(path, salt=salt, clock=clock, store_prompts=settings.routeiq.outcome_log.store_prompts)

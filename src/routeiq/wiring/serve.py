@@ -32,7 +32,7 @@ COLLECTOR_THRESHOLDS = (20_000, 20, 20)
 """After how many allocations and younger collections Python looks for cycles; its default is 700, 10, 10."""
 
 _OWN_LATE = (
-    *(f"routeiq.adapters.{name}" for name in ("logs", "otel.tracing", "prometheus.metrics", "sqlite")),
+    *(f"routeiq.adapters.{name}" for name in ("logs", "otel.tracing", "prometheus.metrics", "sql.sqlite")),
     *(f"routeiq.http.{name}" for name in ("edge", "siblings", "worker")),
 )
 """Modules of our own that `app` imports."""

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
 
 from routeiq.adapters.files.artifacts import FileArtifactStore
-from routeiq.adapters.sqlite import SqliteOutcomeLog
+from routeiq.adapters.sql.sqlite import SqliteOutcomeLog
 from tests.unit.adapters.records import PROMPT, SALT, WallClock, a_decision, a_request, an_outcome, some_feedback
 from tests.unit.cli.conftest import Command
 

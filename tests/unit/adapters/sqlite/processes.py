@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from routeiq.adapters.sqlite import SqliteOutcomeLog
+from routeiq.adapters.sql.sqlite import SqliteOutcomeLog
 from routeiq.core.errors import StoreUnavailable
 from tests.unit.adapters.records import SALT, WallClock, a_decision, a_request, an_outcome, some_feedback
 

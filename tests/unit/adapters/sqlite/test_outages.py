@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from routeiq.adapters.sqlite import SqliteOutcomeLog, read_labelled
+from routeiq.adapters.sql.sqlite import SqliteOutcomeLog, read_labelled
 from routeiq.core.errors import StoreUnavailable, UnknownDecision
 from tests.unit.adapters.records import SALT, WallClock, a_decision, a_request, an_outcome, some_feedback
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from routeiq.adapters.sqlite import SqliteOutcomeLog, read_labelled
-from routeiq.adapters.sqlite.rows import QueuedDecision, RowWriter
+from routeiq.adapters.sql.rows import QueuedDecision, RowWriter
+from routeiq.adapters.sql.sqlite import SqliteOutcomeLog, read_labelled
 from routeiq.core.candidate import Candidate
 from routeiq.core.errors import DataError
 from routeiq.core.outcome import Usage

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from routeiq.adapters.sqlite import load_or_create_salt
+from routeiq.adapters.sql.sqlite import load_or_create_salt
 from routeiq.core.errors import ConfigError
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from routeiq.adapters.sqlite import SqliteOutcomeLog
-from routeiq.adapters.sqlite.schema import MIGRATIONS, migrate
+from routeiq.adapters.sql.sqlite import SqliteOutcomeLog
+from routeiq.adapters.sql.sqlite.schema import MIGRATIONS, migrate
 from routeiq.core.errors import ConfigError
 from tests.unit.adapters.records import SALT, WallClock
 

@@ -1,17 +1,16 @@
 """Nouns to rows and back.
 
 Owns which column holds what. Whatever a caller sent fits into a row: text that is not valid Unicode, numbers that are
-not finite or too large for SQLite are made to fit here, so that one odd request cannot hold up a whole batch.
+not finite or too large for a column are made to fit here, so that one odd request cannot hold up a whole batch.
 """
 
 import hashlib
 import hmac
 import json
 import math
-import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Final, TypeAlias
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 
@@ -35,7 +34,13 @@ OUTCOME_COLUMNS: Final = (
 FEEDBACK_COLUMNS: Final = "id, decision_id, at, source, score, other, preferred"
 
 _LARGEST: Final = 2**63 - 1
-_REPORT: Final = tuple(field.name for field in fields(CandidateReport))
+_REPORT: Final = tuple(column.name for column in fields(CandidateReport))
+
+
+class Found(Protocol):
+    """A row as a database gives it back: values by the names of columns."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,27 @@ class QueuedDecision:
     request: RouteRequest
     decision: Decision
     embedding: Vector | None
+
+
+@dataclass(slots=True)
+class Rows:
+    """The rows of one transaction by table, in the order of the columns above."""
+
+    decisions: list[Row] = field(default_factory=list)
+    outcomes: list[Row] = field(default_factory=list)
+    feedback: list[Row] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.decisions) + len(self.outcomes) + len(self.feedback)
+
+    @property
+    def tables(self) -> tuple[tuple[str, str, list[Row]], ...]:
+        """Name, columns and rows of each table."""
+        return (
+            ("decisions", DECISION_COLUMNS, self.decisions),
+            ("outcomes", OUTCOME_COLUMNS, self.outcomes),
+            ("feedback", FEEDBACK_COLUMNS, self.feedback),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +159,7 @@ class RowWriter:
         )
 
 
-def read_decision(row: sqlite3.Row) -> tuple[Decision, Caller, PromptRecord]:
+def read_decision(row: Found) -> tuple[Decision, Caller, PromptRecord]:
     """Return what a row of `decisions` holds."""
     decision = Decision(
         id=row["id"],
@@ -176,7 +202,7 @@ def read_decision(row: sqlite3.Row) -> tuple[Decision, Caller, PromptRecord]:
     return decision, caller, prompt
 
 
-def read_outcome(row: sqlite3.Row) -> Outcome:
+def read_outcome(row: Found) -> Outcome:
     """Return what a row of `outcomes` holds."""
     return Outcome(
         decision_id=row["decision_id"],
@@ -196,7 +222,7 @@ def read_outcome(row: sqlite3.Row) -> Outcome:
     )
 
 
-def read_feedback(rows: Iterable[sqlite3.Row]) -> tuple[Feedback, ...]:
+def read_feedback(rows: Iterable[Found]) -> tuple[Feedback, ...]:
     """Return what rows of `feedback` hold."""
     return tuple(
         Feedback(
@@ -214,7 +240,7 @@ def read_feedback(rows: Iterable[sqlite3.Row]) -> tuple[Feedback, ...]:
 
 def _calls(calls: Iterable[InnerCall]) -> str | None:
     """Return the calls of a compound model, without what is unknown; None where there were none."""
-    told = [{name: value for name, value in asdict(call).items() if value is not None} for call in calls]
+    told = [{name: value for name, value in asdict(call).items() if _known(value)} for call in calls]
     return json.dumps(told, separators=(",", ":")) if told else None
 
 
@@ -236,14 +262,17 @@ def _report(report: CandidateReport) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
     for name in _REPORT:
         value = getattr(report, name)
-        if value is None or (isinstance(value, float) and not math.isfinite(value)):
-            continue
-        found[name] = value
+        if _known(value):
+            found[name] = value
     return found
 
 
+def _known(value: Any) -> bool:
+    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
+
+
 def _text(value: str) -> str:
-    """Return text that SQLite can hold: lone surrogates become question marks."""
+    """Return text that a database can hold: lone surrogates become question marks."""
     return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
 
 

@@ -1,27 +1,17 @@
 """The one thread that writes the outcome log.
 
 Owns batching, the transaction, and what happens when a write fails: everything is kept (within the backlog's bound) and
-tried again after a growing, jittered pause, on a connection of its own choosing, until the store takes it again.
+tried again after a growing, jittered pause until the store takes it again. Connections are the store's.
 """
 
 import logging
 import random
-import sqlite3
 import threading
 import time
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
-from routeiq.adapters.sqlite.backlog import Backlog, Batch
-from routeiq.adapters.sqlite.database import Database, reason_of
-from routeiq.adapters.sqlite.rows import (
-    DECISION_COLUMNS,
-    FEEDBACK_COLUMNS,
-    OUTCOME_COLUMNS,
-    QueuedDecision,
-    Row,
-    RowWriter,
-)
+from routeiq.adapters.sql.backlog import Backlog, Batch
+from routeiq.adapters.sql.rows import QueuedDecision, Rows, RowWriter
 from routeiq.core.errors import StoreUnavailable
 from routeiq.guard.retry import Backoff
 
@@ -39,24 +29,32 @@ ROWS_AT_ONCE: Final = 16
 NEVER: Final = 1 << 62
 
 
-@dataclass(slots=True)
-class _Rows:
-    """The rows of one transaction by table."""
+class Store(Protocol):
+    """Where rows become durable. Used by one thread."""
 
-    decisions: list[Row]
-    outcomes: list[Row]
-    feedback: list[Row]
+    def write(self, rows: Rows) -> None:
+        """Return when the rows are durable, those of a known key left as they are; raises what went wrong."""
+        ...
 
-    def __bool__(self) -> bool:
-        return bool(self.decisions or self.outcomes or self.feedback)
+    def reason_of(self, error: BaseException) -> str:
+        """Return the word for an error of `write`."""
+        ...
+
+    def recover(self, reason: str) -> None:
+        """Get ready for another try after `write` failed for a reason."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections; called by the thread that writes."""
+        ...
 
 
 class Writer:
-    """Writes a backlog to a database until it is closed. `chance` is where the jitter of pauses comes from."""
+    """Writes a backlog to a store until it is closed. `chance` is where the jitter of pauses comes from."""
 
     def __init__(
         self,
-        database: Database,
+        store: Store,
         backlog: Backlog,
         rows: RowWriter,
         *,
@@ -64,7 +62,7 @@ class Writer:
         linger_s: float,
         chance: random.Random,
     ) -> None:
-        self._database = database
+        self._store = store
         self._backlog = backlog
         self._rows = rows
         self._batch = batch
@@ -86,7 +84,7 @@ class Writer:
 
     def failed(self, error: Exception) -> str:
         """Note that the store could not be used, say so once, and return the reason."""
-        reason = reason_of(error)
+        reason = self._store.reason_of(error)
         if self.healthy or reason != self.last_error_reason:
             LOGGER.error("outcome log cannot be written (%s); records wait in memory, feedback is refused", reason)
         self.healthy, self.last_error_reason = False, reason
@@ -104,17 +102,17 @@ class Writer:
             time.sleep(LEAST_PAUSE_S)
             self._failures += 1
             self._backlog.linger(PAUSES.pause_s(self._failures, self._chance), enough=NEVER)
-        self._database.discard()
+        self._store.close()
 
     def _attempt(self, batch: Batch) -> bool:
         """Write a batch; returns whether it is durable now."""
         rows = self._rows_of(batch)
         try:
-            self._write(rows)
+            if rows:
+                self._store.write(rows)
         except Exception as error:  # noqa: BLE001 - background loop: whatever went wrong is reported and tried again
             reason = self.failed(error)
-            if reason not in {"locked", "disk_full"}:
-                self._database.discard()
+            self._store.recover(reason)
             refusal = StoreUnavailable(f"the outcome log cannot be written ({reason}); send it again")
             self._backlog.restore(batch, refusal)
             return False
@@ -125,13 +123,13 @@ class Writer:
         self._backlog.done(batch)
         return True
 
-    def _rows_of(self, batch: Batch) -> _Rows:
+    def _rows_of(self, batch: Batch) -> Rows:
         """Make rows of a batch, giving up on what no row can be made of.
 
         The interpreter is yielded every few rows: a full batch takes tens of milliseconds, and requests are being
         served; but each hand-over between threads costs as much as a row.
         """
-        rows, unfit = _Rows([], [], []), Batch()
+        rows, unfit = Rows(), Batch()
         for number, item in batch.items.items():
             try:
                 if isinstance(item, QueuedDecision):
@@ -149,32 +147,3 @@ class Writer:
             self._backlog.discard(unfit)
         rows.feedback.extend(self._rows.feedback(given) for given, _ in batch.feedback)
         return rows
-
-    def _write(self, rows: _Rows) -> None:
-        if not rows:
-            return
-        connection = self._database.connection()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            _insert(connection, "decisions", DECISION_COLUMNS, rows.decisions)
-            _insert(connection, "outcomes", OUTCOME_COLUMNS, rows.outcomes)
-            _insert(connection, "feedback", FEEDBACK_COLUMNS, rows.feedback)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-
-
-def _insert(connection: sqlite3.Connection, table: str, columns: str, rows: list[Row]) -> None:
-    """Insert rows; one whose key is there already is left as it is, so that writing twice does no harm.
-
-    Several rows go in one statement: for each statement the driver gives the interpreter away and fights for it again,
-    several times, and it is a request that loses.
-    """
-    marks = f"({', '.join('?' * (columns.count(',') + 1))})"
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        part = rows[start : start + ROWS_AT_ONCE]
-        values = ", ".join([marks] * len(part))
-        statement = f"INSERT OR IGNORE INTO {table} ({columns}) VALUES {values}"  # noqa: S608 - constants of this package
-        connection.execute(statement, tuple(value for row in part for value in row))

@@ -1,23 +1,19 @@
-"""The outcome log in one SQLite file: what the rest of RouteIQ sees of it.
+"""An outcome log in a SQL database: what the rest of RouteIQ sees of it.
 
 Owns the promises of `core.ports.OutcomeLog`: recording never waits, feedback is answered yes or no within a bound, and
-what is queued is found before it is written. Several processes may use one file.
+what is queued is found before it is written. Writing and reading are the database's.
 """
 
 import asyncio
 import random
-import sqlite3
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
-from pathlib import Path
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
-from routeiq.adapters.sqlite.backlog import Backlog
-from routeiq.adapters.sqlite.database import Database, reason_of
-from routeiq.adapters.sqlite.reading import fetch, read_labelled
-from routeiq.adapters.sqlite.rows import QueuedDecision, RowWriter
-from routeiq.adapters.sqlite.writer import LOGGER, Writer
+from routeiq.adapters.sql.backlog import Backlog
+from routeiq.adapters.sql.rows import QueuedDecision, RowWriter
+from routeiq.adapters.sql.writer import LOGGER, Store, Writer
 from routeiq.core.decision import Decision
 from routeiq.core.errors import StoreUnavailable, UnknownDecision
 from routeiq.core.outcome import Feedback, Outcome
@@ -28,60 +24,67 @@ from routeiq.core.request import RouteRequest
 Answer = TypeVar("Answer")
 
 
-class SqliteOutcomeLog:
-    """Implements `core.ports.OutcomeLog` on a SQLite file in WAL mode, with one writer thread.
+class Reader(Protocol):
+    """What is written, one decision at a time. Used by one thread."""
 
-    `salt` keys the hash of prompts (see `load_or_create_salt`); prompt text is stored only with `store_prompts`.
+    def fetch(self, decision_id: str) -> Record | None:
+        """Return what is written of a decision, or None; raises StoreUnavailable."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections; called by the thread that reads."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a log goes about its work.
+
     At most `queue_limit` records, or `queue_bytes` bytes of them, wait to be written; beyond that the oldest are
     dropped and counted. A write takes up to `batch` records, `linger_s` after the first of them came in, and ends with
     the data on disk. `answer_s` bounds how long feedback waits; `settle_s` is how long a decision that another process
     has just made may take to appear.
+    """
 
-    A file that cannot be opened now does not raise: the log starts unhealthy and tries again. Raises ConfigError for a
-    file that a newer RouteIQ wrote.
+    queue_limit: int = 50_000
+    queue_bytes: int = 128 << 20
+    batch: int = 500
+    linger_s: float = 0.1
+    answer_s: float = 3.0
+    settle_s: float = 0.5
+
+
+class SqlOutcomeLog:
+    """Implements `core.ports.OutcomeLog` over a store and a reader, with a thread for each.
+
+    `rows` makes rows of records, under a salt of this installation. `chance` is where the jitter of pauses comes from.
     """
 
     def __init__(
         self,
-        path: str | Path,
-        *,
-        salt: bytes,
+        store: Store,
+        reader: Reader,
+        rows: RowWriter,
         clock: Clock,
-        store_prompts: bool = False,
-        queue_limit: int = 50_000,
-        queue_bytes: int = 128 << 20,
-        batch: int = 500,
-        linger_s: float = 0.1,
-        answer_s: float = 3.0,
-        settle_s: float = 0.5,
+        pace: Pace,
         chance: random.Random | None = None,
     ) -> None:
-        self._path = Path(path)
         self._clock = clock
-        self._answer_s = answer_s
-        self._settle_s = settle_s
+        self._answer_s = pace.answer_s
+        self._settle_s = pace.settle_s
         self._closed = False
-        self._rows = RowWriter(salt, store_prompts)
-        self._backlog = Backlog(queue_limit, queue_bytes)
-        self._reader = Database(self._path)
+        self._rows = rows
+        self._backlog = Backlog(pace.queue_limit, pace.queue_bytes)
+        self._reader = reader
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="routeiq-outcome-log-read")
         self._writer = Writer(
-            Database(self._path),
+            store,
             self._backlog,
-            self._rows,
-            batch=batch,
-            linger_s=linger_s,
+            rows,
+            batch=pace.batch,
+            linger_s=pace.linger_s,
             chance=chance or random.Random(),  # noqa: S311 - jitter
         )
-        self._check()
-        self._writer.start()
-
-    def _check(self) -> None:
-        """Open the file once, so that what is wrong with it is known at the start and not at the first request."""
-        try:
-            self._reader.connection()
-        except (sqlite3.Error, OSError) as error:
-            self._writer.failed(error)
 
     def record_decision(self, request: RouteRequest, decision: Decision, embedding: Vector | None) -> None:
         """Queue a decision. `embedding` has shape (dimensions,) and must not change any more."""
@@ -103,7 +106,7 @@ class SqliteOutcomeLog:
     async def find(self, decision_id: str) -> Record | None:
         """Return what is known of a decision, queued records included; raises StoreUnavailable.
 
-        While the file cannot be written nothing is said to be unknown: another process may hold it and not get it in.
+        While nothing can be written nothing is said to be unknown: another process may hold it and not get it in.
         """
         deadline = self._clock.monotonic() + self._settle_s
         while True:
@@ -127,7 +130,7 @@ class SqliteOutcomeLog:
         waiting, outcome = self._backlog.find(decision_id)
         try:
             loop = asyncio.get_running_loop()
-            stored = await self._bounded(loop.run_in_executor(self._reading, self._fetch, decision_id))
+            stored = await self._bounded(loop.run_in_executor(self._reading, self._reader.fetch, decision_id))
         except StoreUnavailable:
             if waiting is None:
                 raise
@@ -137,13 +140,6 @@ class SqliteOutcomeLog:
         if stored is not None and stored.outcome is None and outcome is not None:
             return replace(stored, outcome=outcome)
         return stored
-
-    def _fetch(self, decision_id: str) -> Record | None:
-        try:
-            return fetch(self._reader.connection(), decision_id)
-        except (sqlite3.Error, OSError) as error:
-            self._reader.discard()
-            raise StoreUnavailable(f"the outcome log cannot be read ({reason_of(error)})") from error
 
     def _of(self, waiting: QueuedDecision) -> Record:
         request, decision = waiting.request, waiting.decision
@@ -156,10 +152,6 @@ class SqliteOutcomeLog:
         )
         return Record(replace(decision, candidates=tuple(decision.candidates)), request.caller, prompt)
 
-    def read_labelled(self, since: float = 0.0, alias: str | None = None) -> Iterator[Record]:
-        """Yield what is written of every decision that somebody judged, see `reading.read_labelled`; blocks on I/O."""
-        return read_labelled(self._path, since=since, alias=alias)
-
     def status(self) -> LogStatus:
         """Return how the log is doing; takes microseconds."""
         writer = self._writer
@@ -170,7 +162,7 @@ class SqliteOutcomeLog:
         await self._answered(self._backlog.barrier())
 
     async def close(self) -> None:
-        """Write what is queued, as far as that is possible within the bound, and release the file."""
+        """Write what is queued, as far as that is possible within the bound, and let go of the database."""
         if self._closed:
             return
         self._closed = True
@@ -187,12 +179,12 @@ class SqliteOutcomeLog:
             await asyncio.sleep(0.005)
 
     def _release(self) -> "Future[None]":
-        """Close the connection for reading. The last connection moves the journal into the file and removes it."""
+        """Close the connection for reading."""
         try:
-            released = self._reading.submit(self._reader.discard)
+            released = self._reading.submit(self._reader.close)
         except RuntimeError:
             # The interpreter is shutting down: no thread reads any more, and none takes new work.
-            self._reader.discard()
+            self._reader.close()
             released = Future()
             released.set_result(None)
         self._reading.shutdown(wait=False)

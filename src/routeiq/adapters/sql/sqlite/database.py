@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from routeiq.adapters.sqlite.schema import migrate
+from routeiq.adapters.sql.sqlite.schema import migrate
 from routeiq.core.errors import RouteIQError
 
 BUSY_S: Final = 1.0

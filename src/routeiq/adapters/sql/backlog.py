@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from routeiq.adapters.sqlite.rows import QueuedDecision
+from routeiq.adapters.sql.rows import QueuedDecision
 from routeiq.core.outcome import Feedback, Outcome
 
 Item: TypeAlias = QueuedDecision | Outcome

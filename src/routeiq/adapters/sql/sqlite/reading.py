@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from routeiq.adapters.sqlite.database import Database
-from routeiq.adapters.sqlite.rows import read_decision, read_feedback, read_outcome
+from routeiq.adapters.sql.rows import read_decision, read_feedback, read_outcome
+from routeiq.adapters.sql.sqlite.database import Database
 from routeiq.core.errors import DataError
 from routeiq.core.remembered import Record
 
