@@ -41,6 +41,15 @@ _NOT_SETTINGS = frozenset({"ROUTEIQ_NEWEST_PYTHON", "ROUTEIQ_RECORDED_DATA"})
 _SERVICE_LINK = re.compile(r"ROUTEIQ_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
 """What Kubernetes puts into every pod beside a Service called `routeiq` or `routeiq-...`."""
 
+_SECRET = re.compile(
+    r"\w+_(API_?KEYS?|ACCESS_KEY(_ID)?|SECRET_KEY|SECRET|SALT_KEY|MASTER_KEY|LICENSE|TOKEN|PASSWORD|HEADERS)"
+    r"|(ROUTEIQ_)?REDIS_URL|DATABASE_URL(_READ_REPLICA)?|DIRECT_URL"
+)
+"""Variables whose value may stand in the file that `NAME_FILE` names."""
+
+_NOT_SECRET_FILES = frozenset({"AWS_WEB_IDENTITY_TOKEN_FILE", "AZURE_FEDERATED_TOKEN_FILE"})
+"""Names of that form that mean something to others, who read the file by themselves."""
+
 WEAK_KEY_ALLOWED = "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY"
 
 
@@ -120,6 +129,20 @@ class Environment(BaseSettings):
         le=3600,
         validation_alias="ROUTEIQ_RELOAD_INTERVAL",
         description="Seconds between two looks at the files of the configuration.",
+    )
+
+    secrets_dir: str | None = Field(
+        default=None,
+        validation_alias="ROUTEIQ_SECRETS_DIR",
+        description="Folders of files that are named like the variables whose values they hold, separated by `:`; see "
+        "[secrets](../operations/secrets.md).",
+    )
+    secrets_interval: float = Field(
+        default=2.0,
+        gt=0,
+        le=3600,
+        validation_alias="ROUTEIQ_SECRETS_INTERVAL",
+        description="Seconds between two looks at the files of secrets while `routeiq serve` runs.",
     )
 
     max_concurrent_requests: int | None = Field(
@@ -206,6 +229,8 @@ def read_environment() -> tuple[Environment, tuple[str, ...]]:
     for name in os.environ:
         if not name.startswith(PREFIX) or name in known or name in _NOT_SETTINGS or _SERVICE_LINK.fullmatch(name):
             continue
+        if name.endswith("_FILE") and name.removesuffix("_FILE") in {*known} & {*secret_files()}:
+            continue
         ours = [candidate for candidate in known if candidate.startswith(PREFIX)]
         raise UnknownKey(f"environment variable {name} is not a setting of RouteIQ; {nearest(name, ours)}")
     renamed, warnings = _old_names(os.environ)
@@ -281,6 +306,32 @@ def export_for_litellm(config: Path) -> None:
     os.environ["LITELLM_CONFIG_PATH"] = str(config)
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
+
+
+def secret_files() -> dict[str, Path]:
+    """Return the files that `NAME_FILE` variables name, by NAME, for every NAME that may be a secret."""
+    found = {}
+    for name, value in os.environ.items():
+        base = name.removesuffix("_FILE")
+        if value and base != name and name not in _NOT_SECRET_FILES and _SECRET.fullmatch(base):
+            found[base] = Path(value)
+    return found
+
+
+def secret_folders() -> tuple[Path, ...]:
+    """Return the folders of ROUTEIQ_SECRETS_DIR, in the order in which they are looked through."""
+    given = os.environ.get("ROUTEIQ_SECRETS_DIR", "").split(os.pathsep)
+    return tuple(Path(folder) for folder in given if folder)
+
+
+def secret(name: str) -> str | None:
+    """Return a variable that RouteIQ otherwise leaves to others, None when it is empty."""
+    return os.environ.get(name) or None
+
+
+def put_secrets(values: Mapping[str, str]) -> None:
+    """Put values into the environment of this process, where LiteLLM and new workers find them."""
+    os.environ.update(values)
 
 
 def variables() -> dict[str, str]:

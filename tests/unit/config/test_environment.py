@@ -43,6 +43,8 @@ def test_variables_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "ROUTEIQ_REDIS_URL": "redis+cluster://one,two",
         "ROUTEIQ_HOT_RELOAD": "false",
         "ROUTEIQ_RELOAD_INTERVAL": "2.5",
+        "ROUTEIQ_SECRETS_DIR": "/run/secrets:/vault/secrets",
+        "ROUTEIQ_SECRETS_INTERVAL": "0.5",
         "ROUTEIQ_WORKERS": "auto",
         "ROUTEIQ_DRAIN_TIMEOUT_SECONDS": "600",
         "ROUTEIQ_LAME_DUCK_SECONDS": "0",
@@ -64,6 +66,7 @@ def test_variables_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert (environment.max_concurrent_requests, environment.cb_failure_threshold) == (64, 7)
     assert environment.cb_timeout == 12.5
     assert (environment.hot_reload, environment.reload_interval) == (False, 2.5)
+    assert (environment.secrets_dir, environment.secrets_interval) == ("/run/secrets:/vault/secrets", 0.5)
     assert (environment.workers, environment.drain_timeout_s, environment.lame_duck_s) == ("auto", 600, 0)
 
 
