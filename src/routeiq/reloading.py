@@ -9,19 +9,19 @@ import logging
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from routeiq.adapters.files.watched import WatchedFiles
 from routeiq.adapters.litellm.host import LiveModels
 from routeiq.config.environment import config_path, read_environment
 from routeiq.config.load import Settings
 from routeiq.config.reload import Reloader, SyncStatus
-from routeiq.config.sync import Synced, Syncer
+from routeiq.config.sync import Syncer
 from routeiq.core.errors import SourceUnavailable
 from routeiq.flow import NAMED_STRATEGY, RequestFlow
-from routeiq.guard.degraded import OBJECT_STORE, Degraded
+from routeiq.guard.degraded import OBJECT_STORE
+from routeiq.guard.tasks import Errands
 from routeiq.routing.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -57,29 +57,6 @@ def _syncer(address: str | None, to: Path) -> Syncer | None:
     return Syncer(open_folder(address), to.absolute().parent)
 
 
-@dataclass(slots=True)
-class _Reported(Syncer):
-    """A syncer whose source is one of the things that the gateway depends on."""
-
-    degraded: Degraded
-
-    def sync(self, wait: bool = False) -> Synced:
-        try:
-            found = super(_Reported, self).sync(wait)  # a class with slots is made anew, so its name is needed
-        except SourceUnavailable:
-            self.degraded.report(OBJECT_STORE, ok=False)
-            raise
-        self.degraded.report(OBJECT_STORE, ok=True)
-        return found
-
-
-def _reported(syncer: Syncer | None, degraded: Degraded | None) -> Syncer | None:
-    if syncer is None or degraded is None:
-        return syncer
-    degraded.expect(OBJECT_STORE)
-    return _Reported(syncer.source, syncer.to, degraded)
-
-
 def reloader_of(
     settings: Settings,
     flow: RequestFlow,
@@ -103,6 +80,13 @@ def reloader_of(
         if status.restart_needed:
             logger.warning("restart needed for: %s", ", ".join(status.restart_needed))
 
+    def fetched(ok: bool) -> None:
+        if degraded is not None:
+            degraded.report(OBJECT_STORE, ok)
+
+    syncer, degraded = _syncer(settings.environment.config_source, settings.path), flow.degraded
+    if syncer is not None and degraded is not None:
+        degraded.expect(OBJECT_STORE)
     return Reloader(
         settings,
         flow.holder,
@@ -113,19 +97,18 @@ def reloader_of(
         models=LiveModels(),
         clock=flow.clock,
         report=report,
-        syncer=_reported(_syncer(settings.environment.config_source, settings.path), flow.degraded),
+        syncer=syncer,
+        fetched=fetched,
     )
 
 
 async def keep_reloading(reloader: Reloader, settings: Settings, failed: Callable[[str, BaseException], None]) -> None:
     """Look for changes until cancelled, and at once when the process is sent SIGHUP."""
     loop = asyncio.get_running_loop()
-    nudges: set[asyncio.Task[Any]] = set()
+    nudges = Errands()
 
     def nudge() -> None:
-        task = loop.create_task(reloader.check(force=True))
-        nudges.add(task)
-        task.add_done_callback(nudges.discard)
+        nudges.start(reloader.check(force=True))
 
     with suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread: files are still looked at
         loop.add_signal_handler(signal.SIGHUP, nudge)

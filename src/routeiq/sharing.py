@@ -28,7 +28,7 @@ from routeiq.guard.conversations import Conversations
 from routeiq.guard.degraded import REASONS, REDIS, Degraded
 from routeiq.guard.experiments import Experiments
 from routeiq.guard.mirror import Mirror
-from routeiq.guard.tasks import end
+from routeiq.guard.tasks import Errands, end
 from routeiq.learn.sequential import skew_of
 from routeiq.routing.snapshot import Snapshot, SnapshotHolder
 from routeiq.routing.vitals import Vitals
@@ -233,7 +233,7 @@ class StrategySwitch:
     ) -> None:
         self._shared, self._reloader, self._holder = shared, reloader, holder
         self._attempt, self._lonely = attempt, lonely
-        self._looks: set[asyncio.Task[object]] = set()
+        self._looks = Errands()
         self._taken: dict[str, str] = {}
 
     async def start(self) -> None:
@@ -268,9 +268,7 @@ class StrategySwitch:
         return {alias: route.profile.strategy for alias, route in routes.items()}
 
     def _changed(self, _: Mapping[str, bytes | None]) -> None:
-        task: asyncio.Task[object] = asyncio.create_task(self.look())
-        self._looks.add(task)
-        task.add_done_callback(self._looks.discard)
+        self._looks.start(self.look())
 
 
 def share(settings: Settings, clock: Clock, failed: Failed) -> Shared:

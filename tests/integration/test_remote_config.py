@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import pytest
 import yaml
 
 from routeiq.testing.replay import ReplayProcess
+from tests.integration.reloaded import AUTH, Running, config, under_load
 from tests.integration.serving import Serving, free_port
-from tests.integration.test_hot_reload import AUTH, Running, config
 from tests.servers.s3 import S3Server, s3_server
 
 pytestmark = pytest.mark.integration
@@ -31,15 +30,8 @@ def running(store: S3Server, tmp_path: Path) -> Iterator[Running]:
         store.put("eu/config.yaml", yaml.safe_dump(config(provider.base_url)))
         settings = {"ROUTEIQ_RELOAD_INTERVAL": "0.3", "ROUTEIQ_CONFIG_SOURCE": f"s3://{store.bucket}/eu", **store.env}
         gateway = Serving.start({}, tmp_path, free_port(), settings)
-        found = Running(gateway, provider.base_url, tmp_path / "config.yaml")
-        load = threading.Thread(target=found.load, daemon=True)
-        load.start()
-        try:
+        with under_load(gateway, provider.base_url, tmp_path / "config.yaml") as found:
             yield found
-        finally:
-            found._stop.set()
-            load.join(30)
-            gateway.stop()
 
 
 def test_an_object_that_changes_changes_the_gateway(running: Running, store: S3Server) -> None:
@@ -56,6 +48,8 @@ def test_an_object_that_changes_changes_the_gateway(running: Running, store: S3S
     assert running.ask().headers["x-routeiq-model"] == "sim-tiny"
     forced = httpx.post(f"{running.gateway.url}/routeiq/reload", headers=AUTH, timeout=60).json()
     assert "s3://gateway/eu" in forced["source_error"]
+    ready = httpx.get(f"{running.gateway.url}/_health/ready").json()
+    assert ready["checks"]["object_store"] == "source_unavailable"
     assert running.failures == []
     assert running.answered > 0
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,15 +9,11 @@ from starlette.requests import Request
 
 from routeiq.adapters.memory import MemorySharedState
 from routeiq.config.reload import SyncStatus
-from routeiq.config.sync import Syncer
 from routeiq.core.candidate import Candidate
-from routeiq.core.errors import RequestInvalid, SourceUnavailable, StateUnavailable, UnknownStrategy
-from routeiq.core.objects import Listed
+from routeiq.core.errors import RequestInvalid, StateUnavailable, UnknownStrategy
 from routeiq.core.request import Caller
-from routeiq.guard.degraded import Degraded
 from routeiq.guard.mirror import Mirror
 from routeiq.http.strategy import StrategyEndpoint
-from routeiq.reloading import _reported
 from routeiq.routing.table import CandidateTable
 from routeiq.routing.vitals import Vitals
 from routeiq.sharing import SharedLoad
@@ -161,34 +156,3 @@ async def test_least_busy_sees_the_calls_of_other_workers() -> None:
     assert seen == [0, 1]
     loads[1].hear(none=True)
     assert list(loads[1].vitals.in_flight(TABLE)) == [0, 1]
-
-
-def test_an_object_store_that_is_away_is_a_dependency(tmp_path: Path) -> None:
-    """Fetches that fail degrade, and fetches that work again mend; what is fetched is as before."""
-
-    class Source:
-        location = "s3://models/gateway"
-        away = True
-
-        def listing(self) -> dict[str, Listed]:
-            if self.away:
-                raise SourceUnavailable("away")
-            return {"config.yaml": Listed("tag", 9)}
-
-        def fetch(self, name: str, listed: Listed, to: Path) -> Listed:
-            to.write_text("a: config")
-            return listed
-
-    degraded, source = Degraded(FakeClock()), Source()
-    syncer = _reported(Syncer(source, tmp_path), degraded)
-    assert syncer is not None
-    assert degraded.checks() == {"object_store": "ok"}
-    for _ in range(2):
-        with pytest.raises(SourceUnavailable):
-            syncer.sync()
-    assert degraded.checks() == {"object_store": SourceUnavailable.reason}
-    source.away = False
-    for _ in range(3):
-        syncer.sync()
-    assert degraded.checks() == {"object_store": "ok"}
-    assert (tmp_path / "config.yaml").read_text() == "a: config"

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from routeiq.config.load import Settings
 from routeiq.config.rehearsal import rehearse
 from routeiq.config.sync import Syncer
-from routeiq.core.errors import RouteIQError, UnknownVersion
+from routeiq.core.errors import RouteIQError, SourceUnavailable, UnknownVersion
 from routeiq.core.ports import Clock, Embedder
 from routeiq.routing.snapshot import Snapshot, SnapshotHolder
 
@@ -100,12 +100,16 @@ class _Version:
 Report = Callable[[SyncStatus], None]
 
 
+def _ignore(_: bool) -> None:
+    return
+
+
 class Reloader:
     """Reloads one worker's configuration; one reload at a time.
 
     `read` loads the settings and compiles a snapshot, in a thread. `files` names what a configuration is made of.
     `report` hears of every reload that was accepted or rejected. `syncer` brings the files here first if they come
-    from elsewhere.
+    from elsewhere; `fetched` hears of each try whether that place answered.
     """
 
     def __init__(
@@ -121,6 +125,7 @@ class Reloader:
         clock: Clock,
         report: Report,
         syncer: Syncer | None = None,
+        fetched: Callable[[bool], None] = _ignore,
     ) -> None:
         self.settings = settings
         self._holder = holder
@@ -132,6 +137,7 @@ class Reloader:
         self._clock = clock
         self._report = report
         self._syncer = syncer
+        self._fetched = fetched
         self._busy = asyncio.Lock()
         watched.replace(files(settings))
         digest, now = watched.digest(), clock.now()
@@ -139,7 +145,7 @@ class Reloader:
         self._history: OrderedDict[str, _Version] = OrderedDict()
         source = None if syncer is None else syncer.source.location
         self.status = SyncStatus("ok", holder.current.version, digest, digest, now, now, source=source)
-        self._keep(settings, holder.current, digest)
+        self._keep(_Version(settings, holder.current, digest))
 
     async def run(self, poll_s: float, failed: Callable[[str, BaseException], None]) -> None:
         """Look every `poll_s` seconds until cancelled."""
@@ -175,11 +181,7 @@ class Reloader:
                 known = ", ".join(former) or "none: this process has served no other"
                 raise UnknownVersion(f"version {wanted or 'before this one'} cannot be put back; known: {known}")
             version = self._history[wanted]
-            gone = self._models.admit(version.settings.litellm)
-            self._holder.swap(version.snapshot)
-            self._models.dismiss(gone)
-            self._keep(version.settings, version.snapshot, version.digest)
-            self.settings = version.settings
+            self._serve(version, self._models.admit(version.settings.litellm))
             self.status = replace(
                 self.status,
                 state="rolled_back",
@@ -193,10 +195,17 @@ class Reloader:
             self._report(self.status)
             return self.status
 
-    def _keep(self, settings: Settings, snapshot: Snapshot, digest: str) -> None:
+    def _serve(self, version: _Version, gone: Collection[str]) -> None:
+        """Have a version serve whose models the host has admitted; `gone` are those that it does not have."""
+        self._holder.swap(version.snapshot)
+        self._models.dismiss(gone)
+        self.settings = version.settings
+        self._keep(version)
+
+    def _keep(self, version: _Version) -> None:
         """Remember a version that serves from now on, and forget the oldest."""
-        self._history[snapshot.version] = _Version(settings, snapshot, digest)
-        self._history.move_to_end(snapshot.version)
+        self._history[version.snapshot.version] = version
+        self._history.move_to_end(version.snapshot.version)
         while len(self._history) > KEPT:
             self._history.popitem(last=False)
 
@@ -211,8 +220,11 @@ class Reloader:
         trouble = None
         try:
             await asyncio.to_thread(self._syncer.sync)
+            self._fetched(True)
         except RouteIQError as error:
             trouble = error.message
+            if isinstance(error, SourceUnavailable):
+                self._fetched(False)
         except OSError as error:
             trouble = f"{self._syncer.to}: cannot be written: {error.strerror}"
         if trouble is not None and trouble != self.status.source_error:
@@ -222,18 +234,18 @@ class Reloader:
     async def _reload(self, seen: str) -> None:
         begun = self._clock.monotonic()
         try:
-            settings, snapshot, seen = await asyncio.to_thread(self._prepared, seen)
-            gone = self._models.admit(settings.litellm)
+            version = await asyncio.to_thread(self._prepared, seen)
+            seen = version.digest
+            gone = self._models.admit(version.settings.litellm)
         except RouteIQError as error:
             self._rejected(seen, begun, error.reason, error.message)
         except Exception as error:  # noqa: BLE001 - whatever keeps a version from serving, the old one goes on
             self._rejected(seen, begun, "internal", f"{type(error).__name__}; the log has more")
         else:
-            self._holder.swap(snapshot)
-            self._models.dismiss(gone)
-            self._accepted(settings, snapshot, seen, begun)
+            self._serve(version, gone)
+            self._accepted(version, begun)
 
-    def _prepared(self, seen: str) -> tuple[Settings, Snapshot, str]:
+    def _prepared(self, seen: str) -> _Version:
         """Read and try the configuration; return it with the digest its files had before they were read.
 
         A configuration that is made of other files than the last one is read again once those are watched, so that no
@@ -246,23 +258,21 @@ class Reloader:
             seen = self._watched.digest()
             settings, snapshot = self._read()
         rehearse(snapshot, self._embedder)
-        return settings, snapshot, seen
+        return _Version(settings, snapshot, seen)
 
-    def _accepted(self, settings: Settings, snapshot: Snapshot, seen: str, begun: float) -> None:
-        self.settings = settings
-        self._keep(settings, snapshot, seen)
+    def _accepted(self, version: _Version, begun: float) -> None:
         self.status = replace(
             self.status,
             state="ok",
-            version=snapshot.version,
-            digest=seen,
-            seen=seen,
+            version=version.snapshot.version,
+            digest=version.digest,
+            seen=version.digest,
             since=self._clock.now(),
             duration_ms=(self._clock.monotonic() - begun) * 1000.0,
             reason=None,
             message=None,
             former=self._former(),
-            restart_needed=(*_ours(self._at_start, settings), *self._hosts(settings)),
+            restart_needed=(*_ours(self._at_start, version.settings), *self._hosts(version.settings)),
             accepted=self.status.accepted + 1,
         )
         self._report(self.status)

@@ -1,10 +1,12 @@
-"""Background tasks, ended for certain.
+"""Background tasks: kept while they run, ended for certain.
 
-Owns the end of a task that somebody waits for. One `cancel` is a request: a library that tidies up on the way out may
-swallow it, and whoever then waits for the task waits for ever.
+Owns that a task which nobody waits for is not lost, and the end of one that somebody waits for. One `cancel` is a
+request: a library that tidies up on the way out may swallow it, and whoever then waits for the task waits for ever.
 """
 
 import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
 from typing import Any
 
 ASK_AGAIN_S = 0.5
@@ -18,3 +20,20 @@ async def end(*tasks: "asyncio.Task[Any] | None") -> None:
         for task in left:
             task.cancel()
         _, left = await asyncio.wait(left, timeout=ASK_AGAIN_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Errands:
+    """Tasks that nobody waits for. The event loop knows tasks weakly only, so that they are kept here until done."""
+
+    _running: "set[asyncio.Task[Any]]" = field(default_factory=set)
+
+    def start(self, work: Coroutine[Any, Any, object]) -> None:
+        """Have work done by the running event loop."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def end(self) -> None:
+        """Cancel what still runs, and wait for it."""
+        await end(*self._running)

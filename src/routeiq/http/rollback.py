@@ -5,7 +5,6 @@ putting a version back means is `config.reload`'s. A worker that has never serve
 says so.
 """
 
-import asyncio
 import json
 import logging
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from routeiq.config.reload import Reloader
 from routeiq.core.errors import RequestInvalid, RouteIQError, StateUnavailable
 from routeiq.core.request import Caller
 from routeiq.guard.mirror import Mirror
+from routeiq.guard.tasks import Errands
 from routeiq.http.answers import Json, refusal
 from routeiq.http.bodies import read_object, shown
 from routeiq.http.config_sync import sync_form
@@ -33,7 +33,7 @@ class RollbackEndpoint:
     def __init__(self, reloader: Reloader, mirror: Mirror, lonely: bool = False) -> None:
         self._reloader, self._mirror, self._lonely = reloader, mirror, lonely
         self._seen: bytes | None = None
-        self._following: set[asyncio.Task[None]] = set()
+        self._following = Errands()
 
     def start(self) -> None:
         """Follow from now on; what was asked before this worker began is of no concern to it."""
@@ -65,9 +65,7 @@ class RollbackEndpoint:
         if told is None or told == self._seen:
             return
         self._seen = told
-        task = asyncio.create_task(self._follow(str(json.loads(told)["to"])))
-        self._following.add(task)
-        task.add_done_callback(self._following.discard)
+        self._following.start(self._follow(str(json.loads(told)["to"])))
 
     async def _follow(self, version: str) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ import pytest
 from routeiq.config.load import Settings, load
 from routeiq.config.rehearsal import PROMPTS, rehearse
 from routeiq.config.reload import KEPT, Reloader, SyncStatus
+from routeiq.config.sync import Syncer
 from routeiq.core.candidate import Candidate
-from routeiq.core.errors import ConfigError, UnknownVersion
+from routeiq.core.errors import ConfigError, SourceUnavailable, UnknownVersion
+from routeiq.core.objects import Listed
+from routeiq.guard.degraded import OBJECT_STORE, Degraded
 from routeiq.routing.profile import Profile
 from routeiq.routing.snapshot import Route, Snapshot, SnapshotHolder
 from routeiq.routing.stages import Prediction, View
@@ -61,10 +65,28 @@ class Host:
         return ("general_settings",)
 
 
+class Place:
+    """A folder of objects that is there, or is not."""
+
+    location = "s3://models"
+
+    def __init__(self) -> None:
+        self.gone = False
+
+    def listing(self) -> Mapping[str, Listed]:
+        if self.gone:
+            raise SourceUnavailable("s3://models does not answer")
+        return {"config.yaml": Listed("1", 3)}
+
+    def fetch(self, name: str, listed: Listed, to: Path) -> Listed:
+        to.write_text("a: 1")
+        return listed
+
+
 class Scene:
     """A reloader over fakes; `wanted` is what reading gives, or the error it ends in."""
 
-    def __init__(self, tmp_path: Path) -> None:
+    def __init__(self, tmp_path: Path, place: Place | None = None) -> None:
         path = tmp_path / "config.yaml"
         path.write_text("model_list: []\nrouteiq_settings: {}\n")
         self.settings = load(path)
@@ -74,6 +96,7 @@ class Scene:
         self.holder = SnapshotHolder(snapshot("v1"))
         self.files, self.host = Files(), Host(self.holder)
         self.reports: list[SyncStatus] = []
+        self.degraded = Degraded(FakeClock())
         self.reloader = Reloader(
             self.settings,
             self.holder,
@@ -84,6 +107,8 @@ class Scene:
             models=self.host,
             clock=FakeClock(),
             report=self.reports.append,
+            syncer=Syncer(place, tmp_path / "fetched") if place is not None else None,
+            fetched=partial(self.degraded.report, OBJECT_STORE),
         )
 
     def read(self) -> tuple[Settings, Snapshot]:
@@ -183,6 +208,29 @@ async def test_only_what_served_can_be_put_back(scene: Scene) -> None:
     with pytest.raises(ConfigError):
         await scene.reloader.rollback("v8")
     assert scene.holder.current.version == "v9"
+
+
+async def test_an_object_store_that_is_away_is_a_dependency(tmp_path: Path) -> None:
+    """Looks that could not fetch degrade, and looks that could mend; what is fetched is as before."""
+    place = Place()
+    place.gone = True
+    scene = Scene(tmp_path, place)
+    for _ in range(2):
+        assert "does not answer" in str((await scene.reloader.check()).source_error)
+    assert scene.degraded.checks() == {"object_store": SourceUnavailable.reason}
+    place.gone = False
+    for _ in range(3):
+        assert (await scene.reloader.check()).source_error is None
+    assert scene.degraded.checks() == {"object_store": "ok"}
+    assert (tmp_path / "fetched" / "config.yaml").read_text() == "a: 1"
+
+
+async def test_a_folder_that_cannot_be_written_is_not_the_object_stores_fault(tmp_path: Path) -> None:
+    """What hinders on this side is said, and degrades nothing."""
+    (tmp_path / "fetched").touch()
+    scene = Scene(tmp_path, Place())
+    assert "cannot be written" in str((await scene.reloader.check()).source_error)
+    assert scene.degraded.checks() == {}
 
 
 class Breaks:

@@ -1,8 +1,9 @@
-"""Ending background tasks that do not end when they are first asked."""
+"""Background tasks that nobody holds, and ending those that do not end when they are first asked."""
 
 import asyncio
+import gc
 
-from routeiq.guard.tasks import end
+from routeiq.guard.tasks import Errands, end
 
 
 async def test_a_task_that_swallows_a_cancellation_ends_all_the_same() -> None:
@@ -37,3 +38,36 @@ async def test_what_has_ended_is_left_alone() -> None:
     await end(task)
     await end()
     assert isinstance(task.exception(), ValueError)
+
+
+async def test_an_errand_is_done_though_nobody_holds_it() -> None:
+    """Work that was handed over ends, and is then not kept any longer."""
+    errands, gate, done = Errands(), asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        await gate.wait()
+        done.set()
+
+    errands.start(work())
+    await asyncio.sleep(0)
+    gc.collect()
+    gate.set()
+    await asyncio.wait_for(done.wait(), 10)
+    await asyncio.sleep(0)
+    assert not errands._running
+
+
+async def test_errands_can_be_ended() -> None:
+    """What still runs is cancelled, and has ended when that returns."""
+    errands, ended = Errands(), asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    errands.start(work())
+    await asyncio.sleep(0)
+    await errands.end()
+    assert ended.is_set()
