@@ -30,9 +30,24 @@ class ObjectFolder(Protocol):
         """Return all objects by name (relative, `/` between folders) without reading any."""
         ...
 
-    def fetch(self, name: str, listed: Listed, to: Path) -> Listed:
-        """Write one object to a new file and return it as it was read.
+    def head(self, name: str) -> Listed | None:
+        """Return one object as the listing would have it, without reading it; None when there is none."""
+        ...
 
-        Raises SourceUnavailable when it is gone, came short, or is not the one that was listed any more.
+    def fetch(self, name: str, listed: Listed, to: Path) -> Listed:
+        """Write one object to a file and return it as it was read.
+
+        A file that is there is taken for the beginning of the very same object, left by a read that was cut, and goes
+        on where it ends; where the place cannot do that it begins anew. Raises SourceUnavailable when the object is
+        gone, came short, or is not the one that was listed any more; what was read until then stays in the file.
         """
         ...
+
+
+def beginning(of: Path, listed: Listed) -> int:
+    """Return how many bytes of an object a file has; 0 when it has more than there are, so that it begins anew."""
+    try:
+        have = of.stat().st_size
+    except OSError:
+        return 0
+    return 0 if listed.size is None or have > listed.size else have

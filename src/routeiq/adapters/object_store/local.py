@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from routeiq.core.errors import SourceUnavailable
-from routeiq.core.objects import Listed
+from routeiq.core.objects import Listed, beginning
+
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +34,19 @@ class LocalFolder:
                 found[path.relative_to(self.path).as_posix()] = _listed(path)
         return found
 
+    def head(self, name: str) -> Listed | None:
+        """Describe one file."""
+        if not self.path.is_dir():
+            raise SourceUnavailable(f"{self.path}: there is no such folder")
+        return _listed(self.path / name) if (self.path / name).is_file() else None
+
     def fetch(self, name: str, listed: Listed, to: Path) -> Listed:
-        """Copy one file."""
-        path = self.path / name
+        """Copy one file, from where the copy ends."""
+        path, have = self.path / name, beginning(to, listed)
         try:
-            shutil.copyfile(path, to)
+            with path.open("rb") as source, to.open("ab" if have else "wb") as copy:
+                source.seek(have)
+                shutil.copyfileobj(source, copy, _CHUNK)
         except OSError as error:
             raise SourceUnavailable(f"{path}: cannot be read: {error.strerror}") from None
         now = _listed(path)

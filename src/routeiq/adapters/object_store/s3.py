@@ -13,10 +13,11 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from routeiq.core.errors import SourceUnavailable
-from routeiq.core.objects import Listed
+from routeiq.core.objects import Listed, beginning
 
 CONNECT_S, READ_S, ATTEMPTS = 3, 10, 3
 _CHUNK = 1 << 20
+_NOT_THERE = frozenset({"404", "NoSuchKey", "NotFound"})
 
 
 class S3Folder:
@@ -54,18 +55,34 @@ class S3Folder:
                         found[name] = Listed(entry["ETag"], entry["Size"])
         return found
 
-    def fetch(self, name: str, listed: Listed, to: Path) -> Listed:
-        """Read one object, in the version that was listed."""
+    def head(self, name: str) -> Listed | None:
+        """Ask for the head of one object."""
         with self._reporting("read", name):
-            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name, IfMatch=listed.tag)
-            size = 0
-            with to.open("wb") as file:
+            try:
+                answer = self._client.head_object(Bucket=self._bucket, Key=self._prefix + name)
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") in _NOT_THERE:
+                    return None
+                raise
+        return Listed(answer["ETag"], answer["ContentLength"])
+
+    def fetch(self, name: str, listed: Listed, to: Path) -> Listed:
+        """Read one object, in the version that was listed, from where the file ends."""
+        have = beginning(to, listed)
+        with self._reporting("read", name):
+            if have == listed.size and have:
+                return listed
+            wanted = {"Range": f"bytes={have}-"} if have else {}
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name, IfMatch=listed.tag, **wanted)
+            if "ContentRange" not in answer:
+                have = 0
+            size = have
+            with to.open("ab" if have else "wb") as file:
                 for chunk in answer["Body"].iter_chunks(_CHUNK):
                     size += file.write(chunk)
-        if size != answer["ContentLength"]:
-            raise SourceUnavailable(
-                f"{self.location}/{name}: came short, {size} of {answer['ContentLength']} bytes; it is read again"
-            )
+        whole = have + answer["ContentLength"]
+        if size != whole:
+            raise SourceUnavailable(f"{self.location}/{name}: came short, {size} of {whole} bytes; it is read again")
         return Listed(answer["ETag"], size)
 
     @contextmanager
