@@ -1,14 +1,15 @@
 """One worker's connections to Redis: made on first use, made again after a loss, never waited for beyond a bound.
 
-Owns which client an address needs, time limits, and the vendor's errors as StateUnavailable. A step is sent once: what
-may be repeated is for the caller to know. A step that takes too long goes on in the background, so that finding a new
-primary or a new slot map is not broken off at every bound.
+Owns which client an address needs, how connections change over to another address, time limits, and the vendor's errors
+as StateUnavailable. A step is sent once: what may be repeated is for the caller to know. A step that takes too long
+goes on in the background, so that finding a new primary or a new slot map is not broken off at every bound.
 """
 
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import resources
 from typing import Any, Literal
@@ -21,7 +22,7 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError, R
 
 from routeiq.config.redis_url import RedisAddress
 from routeiq.core.errors import StateUnavailable
-from routeiq.guard.tasks import end
+from routeiq.guard.tasks import Errands, end
 
 Script = Literal["put", "get", "changes", "put_alone", "add", "take", "acquire", "lock", "unlock"]
 """One file each in scripts/."""
@@ -58,6 +59,21 @@ class RedisLink:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._away_until = float("-inf")
         self._subscribed = 0
+        self._retiring = Errands()
+        self.moves = 0
+
+    def readdress(self, address: RedisAddress) -> None:
+        """Send what comes from now on to another address, or with another password; what is under way ends as it began.
+
+        `moves` counts these, so that whoever keeps a connection of its own makes it anew.
+        """
+        if address == self.address:
+            return
+        former, sentinels, under_way = self._client, self._sentinels, tuple(self._tasks)
+        self.address, self._client, self._sentinels = address, None, None
+        self._away_until = float("-inf")
+        self.moves += 1
+        self._retiring.start(self._retire(under_way, former, sentinels))
 
     async def run(self, script: Script, keys: Sequence[str], *arguments: str | bytes, bound_s: float) -> Any:
         """Return a script's answer; raises StateUnavailable."""
@@ -85,12 +101,24 @@ class RedisLink:
     async def close(self) -> None:
         """Break off what is under way and close the connections."""
         await end(*self._tasks)
+        await self._retiring.end()
         client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
         sentinels, self._sentinels = self._sentinels, None
-        for sentinel in sentinels.sentinels if sentinels is not None else ():
-            await sentinel.aclose()
+        await _close(client, sentinels)
+
+    async def _retire(
+        self,
+        under_way: "Collection[asyncio.Task[Any]]",
+        client: Redis | RedisCluster | None,
+        sentinels: Sentinel | None,
+    ) -> None:
+        """Close former connections when what was sent over them has been answered, or never will be."""
+        try:
+            if under_way:
+                await asyncio.wait(under_way, timeout=CONNECT_S + ANSWER_S)
+        finally:
+            with suppress(*_LOST):
+                await _close(client, sentinels)
 
     async def _run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes]) -> Any:
         text, digest = source(script)
@@ -170,3 +198,10 @@ class RedisLink:
             "protocol": 2,
             **tls,
         }
+
+
+async def _close(client: Redis | RedisCluster | None, sentinels: Sentinel | None) -> None:
+    if client is not None:
+        await client.aclose()
+    for sentinel in sentinels.sentinels if sentinels is not None else ():
+        await sentinel.aclose()

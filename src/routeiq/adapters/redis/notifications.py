@@ -64,14 +64,14 @@ class Notifications:
             await asyncio.sleep(AGAIN.pause_s(self._failures, self._chance))
 
     async def _subscription(self) -> None:
-        client = self._link.subscriber()
+        client, begun = self._link.subscriber(), self._link.moves
         channel = client.pubsub()
         try:
             await channel.subscribe(CHANNEL)
             self._failures = 0
             self._tell_all()  # what was published while nobody listened
             heard = time.monotonic()
-            while time.monotonic() - heard < DEAD_S:
+            while time.monotonic() - heard < DEAD_S and self._link.moves == begun:
                 message = await channel.get_message(timeout=QUIET_S)
                 if message is None:
                     await channel.ping()

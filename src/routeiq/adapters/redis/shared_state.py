@@ -12,6 +12,7 @@ from typing import Any
 from routeiq.adapters.redis import names
 from routeiq.adapters.redis.link import RedisLink
 from routeiq.adapters.redis.notifications import Notifications
+from routeiq.config.redis_url import RedisAddress
 from routeiq.core.shared import Changes, Document, Taken
 
 TOKENS_REMEMBERED_S = 600.0
@@ -35,6 +36,10 @@ class RedisSharedState:
     def bounded(self, bound_s: float) -> "RedisSharedState":
         """Return the same state, over the same connections, under another bound."""
         return RedisSharedState(self._link, bound_s, self._notifications)
+
+    def readdress(self, address: RedisAddress) -> None:
+        """Go on at another address or with another password; nothing that is under way is broken off."""
+        self._link.readdress(address)
 
     async def put(
         self, area: str, key: str, value: bytes | None, *, expires_s: float | None = None, expect: int | None = None
