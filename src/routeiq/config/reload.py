@@ -139,6 +139,7 @@ class Reloader:
         self._syncer = syncer
         self._fetched = fetched
         self._busy = asyncio.Lock()
+        self._also_stale: tuple[str, ...] = ()
         watched.replace(files(settings))
         digest, now = watched.digest(), clock.now()
         self._at_start = settings
@@ -168,6 +169,17 @@ class Reloader:
             if force or seen != self.status.seen:
                 await self._reload(seen)
             return self.status
+
+    async def renew(self) -> None:
+        """Have the host look up again what its models refer to, with the version that serves; raises what it raises."""
+        async with self._busy:
+            self._models.dismiss(self._models.admit(self.settings.litellm))
+
+    def also_stale(self, names: Sequence[str]) -> None:
+        """Show these among what takes a restart: they changed, but in no file of the configuration."""
+        self._also_stale = tuple(names)
+        stale = (*_ours(self._at_start, self.settings), *self._hosts(self.settings))
+        self.status = replace(self.status, restart_needed=stale)
 
     async def rollback(self, to: str | None = None) -> SyncStatus:
         """Put a version back that served before, by default the one before the present one; until the files change.
@@ -278,7 +290,7 @@ class Reloader:
         self._report(self.status)
 
     def _hosts(self, settings: Settings) -> tuple[str, ...]:
-        return self._models.needs_restart(self._at_start.litellm, settings.litellm)
+        return (*self._models.needs_restart(self._at_start.litellm, settings.litellm), *self._also_stale)
 
     def _rejected(self, seen: str, begun: float, reason: str, message: str) -> None:
         self.status = replace(

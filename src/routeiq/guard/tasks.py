@@ -34,6 +34,11 @@ class Errands:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
+    @property
+    def busy(self) -> bool:
+        """Whether any still runs."""
+        return bool(self._running)
+
     async def end(self) -> None:
         """Cancel what still runs, and wait for it."""
         await end(*self._running)
