@@ -1,7 +1,7 @@
 """What every outcome log promises, whatever it stores in."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,22 +9,39 @@ import numpy as np
 import pytest
 
 from routeiq.adapters.memory import MemoryOutcomeLog
+from routeiq.adapters.sql.outcome_log import Pace
+from routeiq.adapters.sql.postgres import PostgresOutcomeLog
 from routeiq.adapters.sql.sqlite import SqliteOutcomeLog
 from routeiq.core.errors import UnknownDecision
 from routeiq.core.outcome import Status
+from tests.servers.postgres import Postgres, running_postgres
 from tests.unit.adapters.records import SALT, WallClock, a_decision, a_request, an_outcome, some_feedback
 
-OutcomeLogs = MemoryOutcomeLog | SqliteOutcomeLog
+OutcomeLogs = MemoryOutcomeLog | SqliteOutcomeLog | PostgresOutcomeLog
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    """A PostgreSQL server."""
+    with running_postgres() as started:
+        yield started
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OutcomeLogs]:
-    """Each implementation in turn."""
+    """Each implementation in turn, with nothing in it."""
     opened: OutcomeLogs
     if request.param == "memory":
         opened = MemoryOutcomeLog()
-    else:
+    elif request.param == "sqlite":
         opened = SqliteOutcomeLog(tmp_path / "log.db", salt=SALT, clock=WallClock(), settle_s=0.1)
+    else:
+        server: Postgres = request.getfixturevalue("server")
+        server.run("DROP SCHEMA IF EXISTS routeiq CASCADE")
+        pace = Pace(settle_s=0.1, answer_s=20.0)
+        opened = PostgresOutcomeLog(
+            lambda: server.url, tmp_path / "spill.db", salt=SALT, clock=WallClock(), pace=pace, bound_s=15.0
+        )
     yield opened
     await opened.close()
 

@@ -7,12 +7,15 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
+import psycopg
 
 from tests.servers.ports import free_port, wait_for_port
 
@@ -69,6 +72,38 @@ class Postgres:
         process = self.process
         log_file = self.folder / "log"
         wait_for_port(self.port, START_LIMIT_S, lambda: process.poll() is None, log_file.read_text)
+        deadline = time.monotonic() + START_LIMIT_S
+        while True:
+            # It listens before it is ready, and long before after a crash.
+            try:
+                self.run("SELECT 1")
+                return
+            except psycopg.OperationalError:
+                assert time.monotonic() < deadline, log_file.read_text()[-4000:]
+                time.sleep(0.05)
+
+    def run(self, statement: str, *values: object, url: str | None = None) -> list[tuple[Any, ...]]:
+        """Run a statement as the owner of everything, or at another URL, and return its rows."""
+        with psycopg.connect(url or self.url, autocommit=True, connect_timeout=20) as connection:
+            found = connection.execute(statement.encode(), values or None)
+            return found.fetchall() if found.description else []
+
+    def family(self) -> list[psutil.Process]:
+        """The server and its children."""
+        server = psutil.Process(self.postmaster())
+        return [server, *server.children(recursive=True)]
+
+    def freeze(self) -> None:
+        """Stop it and all its children: connections stay open, and nothing answers."""
+        for process in self.family():
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
+
+    def thaw(self) -> None:
+        """Let it go on; may be called when it was not frozen."""
+        for process in self.family():
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
     def postmaster(self) -> int:
         """The process id of the server itself."""
@@ -78,8 +113,7 @@ class Postgres:
         """End it as a crash of the machine would, all its children included."""
         if self.process is None:
             return
-        server = psutil.Process(self.postmaster())
-        for process in (server, *server.children(recursive=True)):
+        for process in self.family():
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         self.process.wait(20)

@@ -60,13 +60,17 @@ class LogStatus:
 
     `healthy` is whether the last write succeeded. `queued` records wait to be written; `dropped` is how many were
     given up on since the start. `last_error_reason` is one word (`disk_full`, `read_only`, `locked`, `corrupt`, ...)
-    and stays after recovery.
+    and stays after recovery. A log in a database that is away keeps records on disk: `spilled` and `replayed` count
+    what this worker put there and brought from there to the database, `on_disk` waits there, as last seen.
     """
 
     healthy: bool = True
     queued: int = 0
     dropped: int = 0
     last_error_reason: str | None = None
+    on_disk: int = 0
+    spilled: int = 0
+    replayed: int = 0
 
 
 def effective(feedback: tuple[Feedback, ...]) -> tuple[Feedback, ...]:

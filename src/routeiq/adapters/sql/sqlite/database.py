@@ -41,10 +41,14 @@ def reason_of(error: BaseException) -> str:
 
 
 class Database:
-    """A connection that is opened when it is first needed and remembers which file it belongs to."""
+    """A connection that is opened when it is first needed and remembers which file it belongs to.
 
-    def __init__(self, path: Path, busy_s: float = BUSY_S) -> None:
+    A file with a limit takes no more when it is reached, as if the disk were full.
+    """
+
+    def __init__(self, path: Path, busy_s: float = BUSY_S, limit_bytes: int | None = None) -> None:
         self.path = path
+        self._limit_bytes = limit_bytes
         self._busy_s = busy_s
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
@@ -74,6 +78,9 @@ class Database:
             connection.execute("PRAGMA fullfsync = ON")
             connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
             migrate(connection, str(self.path))
+            if self._limit_bytes is not None:
+                page = int(connection.execute("PRAGMA page_size").fetchone()[0])
+                connection.execute(f"PRAGMA max_page_count = {max(1, self._limit_bytes // page)}")
         except BaseException:
             connection.close()
             raise
