@@ -1,7 +1,7 @@
 """The environment variables that RouteIQ reads and writes, and what became of the old names.
 
 The only module that touches `os.environ`. Provider keys and everything else that LiteLLM reads for itself
-(`DATABASE_URL`, `OPENAI_API_KEY`, ...) pass by unread; `REDIS_URL` is read here, and LiteLLM reads it too.
+(`OPENAI_API_KEY`, ...) pass by unread; `REDIS_URL` and `DATABASE_URL` are read here, and LiteLLM reads them too.
 """
 
 import json
@@ -43,7 +43,7 @@ _SERVICE_LINK = re.compile(r"ROUTEIQ_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PO
 
 _SECRET = re.compile(
     r"\w+_(API_?KEYS?|ACCESS_KEY(_ID)?|SECRET_KEY|SECRET|SALT_KEY|MASTER_KEY|LICENSE|TOKEN|PASSWORD|HEADERS)"
-    r"|(ROUTEIQ_)?REDIS_URL|DATABASE_URL(_READ_REPLICA)?|DIRECT_URL"
+    r"|(ROUTEIQ_)?REDIS_URL|(ROUTEIQ_)?DATABASE_URL|DATABASE_URL_READ_REPLICA|DIRECT_URL"
 )
 """Variables whose value may stand in the file that `NAME_FILE` names."""
 
@@ -180,6 +180,24 @@ class Environment(BaseSettings):
         default=None,
         validation_alias="ROUTEIQ_REDIS_URL",
         description="Takes the place of `REDIS_URL` for RouteIQ, when LiteLLM is to use another Redis or none.",
+    )
+
+    database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias="DATABASE_URL",
+        description="Where PostgreSQL is, `postgresql://USER:PASSWORD@HOST/DATABASE`: LiteLLM's database, and that of "
+        "the outcome log with `outcome_log.kind: postgres`.",
+    )
+    own_database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias="ROUTEIQ_DATABASE_URL",
+        description="Takes the place of `DATABASE_URL` for RouteIQ, when LiteLLM is to use another database or none.",
+    )
+    salt_key: SecretStr | None = Field(
+        default=None,
+        validation_alias="LITELLM_SALT_KEY",
+        description="LiteLLM's salt. With an outcome log in PostgreSQL it also salts the hashes of prompts, which are "
+        "then equal in all gateways. Default: the master key.",
     )
 
     @property

@@ -62,6 +62,11 @@ class Settings:
         return None if path is None else self.path.parent / path
 
     @property
+    def spill(self) -> Path:
+        """Absolute path of the file that keeps records while PostgreSQL is away."""
+        return self.path.parent.absolute() / self.routeiq.outcome_log.spill_path
+
+    @property
     def encoder(self) -> Path | None:
         """Absolute path of the embedder's folder, or None when it needs none."""
         path = self.routeiq.embedder.path

@@ -7,7 +7,7 @@ files or the environment (`config.load`) and does not know which strategies and 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 SECTION = "routeiq_settings"
 """The key of RouteIQ's section at the top level of LiteLLM's config.yaml."""
@@ -228,8 +228,26 @@ class EmbedderSettings(Concern):
 class OutcomeLogSettings(Concern):
     """What is remembered of decisions and of what came of them."""
 
+    kind: Literal["sqlite", "postgres"] = Field(
+        default="sqlite",
+        description="`sqlite`: one file, for the workers of one machine. `postgres`: PostgreSQL, for any number of "
+        "gateways (needs the `postgres` extra).",
+    )
     path: Path | None = Field(
-        default=Path("routeiq.db"), description="SQLite file of the outcome log; `null` keeps outcomes in memory only."
+        default=Path("routeiq.db"),
+        description="SQLite file of the outcome log; `null` keeps outcomes in memory only. For `sqlite`.",
+    )
+    url: SecretStr | None = Field(
+        default=None,
+        description="Where PostgreSQL is, `os.environ/NAME` or a URL. Default: `ROUTEIQ_DATABASE_URL`, else "
+        "`DATABASE_URL`. For `postgres`.",
+    )
+    spill_path: Path = Field(
+        default=Path("routeiq-spill.db"),
+        description="File in which records are kept while PostgreSQL is away; one for all workers of a machine.",
+    )
+    spill_mb: int = Field(
+        default=512, ge=1, le=1_000_000, description="How large that file may become, in MiB; then feedback is refused."
     )
     store_prompts: bool = Field(
         default=False,

@@ -112,6 +112,20 @@ LOG_HEALTHY: Final = Metric(
     "1 when the last write of the outcome log succeeded, else 0.",
     read=True,
 )
+LOG_SPILLED: Final = Metric(
+    "routeiq.outcome_log.spilled",
+    Kind.COUNTER,
+    (),
+    "Records that were kept on disk because the outcome log's database was away.",
+    read=True,
+)
+LOG_REPLAYED: Final = Metric(
+    "routeiq.outcome_log.replayed",
+    Kind.COUNTER,
+    (),
+    "Records that were brought from the disk to the outcome log's database.",
+    read=True,
+)
 LINES_DROPPED: Final = Metric(
     "routeiq.log.lines.dropped", Kind.COUNTER, (), "Log lines that could not be written in time.", read=True
 )
@@ -174,6 +188,8 @@ CATALOGUE: Final = (
     LOG_QUEUED,
     LOG_DROPPED,
     LOG_HEALTHY,
+    LOG_SPILLED,
+    LOG_REPLAYED,
     LINES_DROPPED,
     RELOADS,
     ADMITTED,

@@ -82,8 +82,9 @@ class Degraded:
         return known is not None and known.degraded
 
     def missing(self) -> str | None:
-        """Return the reason word when a decision has to do without what other workers know."""
-        return REASONS[REDIS] if self.gone(REDIS) else None
+        """Return the reason word when a request has to do without what other workers know, or the log's database."""
+        gone = next((name for name in (REDIS, DATABASE) if self.gone(name)), None)
+        return REASONS[gone] if gone is not None else None
 
     def count(self) -> int:
         """Return how many dependencies are done without now."""

@@ -18,13 +18,12 @@ from routeiq.routing.vitals import Vitals
 from routeiq.sharing import Shared, share, skewed
 from routeiq.wiring.clock import SystemClock
 from routeiq.wiring.learning import embedder_of, learners_of, snapshot_of
-from routeiq.wiring.remembering import outcome_log_of
+from routeiq.wiring.remembering import log_form, outcome_log_of
 from routeiq.wiring.telling import CompositeTelemetry, lines_of, metrics_of, spans_of
 
 if TYPE_CHECKING:
-    from routeiq.adapters.memory.outcome_log import MemoryOutcomeLog
     from routeiq.adapters.prometheus.metrics import PrometheusTelemetry
-    from routeiq.adapters.sql.sqlite.outcome_log import SqliteOutcomeLog
+    from routeiq.wiring.remembering import Log
 
 
 @dataclass(slots=True)
@@ -34,7 +33,7 @@ class Gateway:
     settings: Settings
     flow: RequestFlow
     shared: Shared
-    log: "SqliteOutcomeLog | MemoryOutcomeLog"
+    log: "Log"
     metrics: "PrometheusTelemetry"
     guards: Guards
     audit: AuditTrail
@@ -50,14 +49,13 @@ class Gateway:
 
     def status(self) -> Mapping[str, object]:
         """Return what /routeiq/status shows of this process."""
-        log = self.log.status()
         return {
             "config": str(self.settings.path),
             "enabled": self.settings.enabled,
             "embedder": self.flow.embedder.id if self.flow.embedder else None,
             "learned": self.flow.learners.status(),
             **self.shared.status(),
-            "outcome_log": {"healthy": log.healthy, "queued": log.queued, "dropped": log.dropped},
+            "outcome_log": log_form(self.log.status()),
         }
 
     def checks(self) -> Mapping[str, str]:
@@ -85,7 +83,7 @@ def assemble(
         snapshot = snapshot_of(settings, candidates, embedder)
     shared = share(settings, clock, lambda where, error: telemetry.failed(where, error))
     experiments = shared.experiments(lambda where, error: telemetry.failed(where, error))
-    log = outcome_log_of(settings, clock)
+    log = outcome_log_of(settings, clock, shared.degraded)
     vitals = Vitals()
     guards = guards_of(settings, clock)
     skew = {AB_SKEW: lambda: skewed(experiments, flow.holder.current)}

@@ -21,6 +21,8 @@ from routeiq.core.metrics import (
     LOG_DROPPED,
     LOG_HEALTHY,
     LOG_QUEUED,
+    LOG_REPLAYED,
+    LOG_SPILLED,
     Metric,
     Reading,
 )
@@ -82,6 +84,8 @@ def metrics_of(
         LOG_QUEUED: lambda: float(status().queued),
         LOG_DROPPED: lambda: float(status().dropped),
         LOG_HEALTHY: lambda: float(status().healthy),
+        LOG_SPILLED: lambda: float(status().spilled),
+        LOG_REPLAYED: lambda: float(status().replayed),
         DEGRADED_NOW: lambda: float(degraded.count()),
     }
     return PrometheusTelemetry(
