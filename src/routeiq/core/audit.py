@@ -5,11 +5,12 @@ or nobody's. No prompt, key or other secret is ever part of an event: an actor i
 below, subjects and values are names and versions of the configuration.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from types import MappingProxyType
+from typing import Any, Final, Literal, Protocol
 
 from routeiq.core.ports import Clock
 
@@ -25,6 +26,20 @@ ARTIFACT_FETCHED: Final = "artifact.fetched"
 ARTIFACT_REFUSED: Final = "artifact.refused"
 RESTART_ORDERED: Final = "restart.ordered"
 ACCESS_REFUSED: Final = "access.refused"
+
+KINDS: Final = (
+    CONFIG_RELOADED,
+    CONFIG_REJECTED,
+    CONFIG_ROLLED_BACK,
+    STRATEGY_CHANGED,
+    EXPERIMENT_CHANGED,
+    SECRET_ROTATED,
+    ARTIFACT_FETCHED,
+    ARTIFACT_REFUSED,
+    RESTART_ORDERED,
+    ACCESS_REFUSED,
+)
+"""What is recorded; what an audit says of itself comes from whoever keeps it."""
 
 GATEWAY: Final = "gateway"
 """The actor of what a worker does by itself: because a file changed, or another worker did it."""
@@ -69,11 +84,80 @@ class Audit(Protocol):
         ...
 
 
+class AuditLog(Audit, Protocol):
+    """Where events are kept."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why events cannot be kept now, one word; None while they can."""
+        ...
+
+    @property
+    def queued(self) -> int:
+        """How many events are not durable yet."""
+        ...
+
+    @property
+    def dropped(self) -> int:
+        """How many events were lost."""
+        ...
+
+    @property
+    def counts(self) -> Mapping[tuple[str, str], int]:
+        """How many events were recorded, by kind and result."""
+        ...
+
+    def flush(self, within_s: float) -> bool:
+        """Wait until what was recorded so far is durable; return whether it is. Blocks."""
+        ...
+
+    def close(self) -> bool:
+        """Keep what is queued; return whether all of it is durable. Blocks, and may be called again."""
+        ...
+
+    def chain_id(self) -> str | None:
+        """Return the name of what all workers of this host write together, None before the first event. Blocks."""
+        ...
+
+    def entries(self, before: int | None = None) -> Iterator[Mapping[str, Any]]:
+        """Yield what is kept, the newest first, as JSON has it; from before a number, if one is given. Blocks."""
+        ...
+
+    def pseudonym(self, actor: str) -> str:
+        """Return the name under which an actor stands in what is kept. Blocks."""
+        ...
+
+
 class NoAudit:
-    """Keeps nothing: for use as a library, and where the operator wants none. Implements `Audit`."""
+    """Keeps nothing: for use as a library, and where the operator wants none. Implements `AuditLog`."""
+
+    trouble: str | None = None
+    queued = 0
+    dropped = 0
+    counts: Mapping[tuple[str, str], int] = MappingProxyType({})
 
     def record(self, event: AuditEvent) -> None:
         """Forget an event."""
+
+    def flush(self, within_s: float) -> bool:
+        """Return that nothing waits."""
+        return True
+
+    def close(self) -> bool:
+        """Return that nothing waits."""
+        return True
+
+    def chain_id(self) -> str | None:
+        """Return that there is no chain."""
+        return None
+
+    def entries(self, before: int | None = None) -> Iterator[Mapping[str, Any]]:
+        """Yield nothing."""
+        return iter(())
+
+    def pseudonym(self, actor: str) -> str:
+        """Return the actor."""
+        return actor
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +190,7 @@ def acts(actor: str, request_id: str | None = None) -> Iterator[None]:
 class AuditTrail:
     """The audit as one worker tells it: fills in when, who and where. `replica` gives its name. Implements `Audit`."""
 
-    kept: Audit
+    kept: AuditLog
     clock: Clock
     worker: str = ""
     replica: Callable[[], str] = lambda: ""

@@ -15,6 +15,7 @@ log field. What a person needs to know (file, key, row, what was found, what was
     │   ├── CandidateMismatch       artifact_candidates
     │   └── EmbedderMismatch        artifact_embedder
     ├── DataError                   data_invalid          a file of outcomes or prompts has a row that cannot be read
+    │   └── AuditBroken             audit_broken          a line of the audit is not what was written, or is missing
     ├── RequestInvalid              request_invalid       what a client sent to RouteIQ's own endpoints; 400
     │   ├── BodyTooLarge            body_too_large        413
     │   └── UnknownModel            unknown_model         404; the caller may not have it routed, or it does not exist
@@ -23,6 +24,7 @@ log field. What a person needs to know (file, key, row, what was found, what was
     ├── FeedbackInvalid             feedback_invalid      422
     ├── UnknownDecision             unknown_decision      404
     ├── StoreUnavailable            store_unavailable     a durable write could not be acknowledged; 503
+    ├── AuditUnavailable            audit_unavailable     a change that must be audited and cannot be; 503
     ├── SourceUnavailable           source_unavailable    a configuration could not be fetched; the one before serves
     ├── StateUnavailable            state_unavailable     what the replicas share cannot be reached; 503 for writes
     ├── Overloaded                  overloaded            not let in; 503
@@ -116,6 +118,12 @@ class DataError(RouteIQError):
     status = 422
 
 
+class AuditBroken(DataError):
+    """A line of the audit is not what was written, or not where it was written."""
+
+    reason = "audit_broken"
+
+
 class RequestInvalid(RouteIQError):
     """A request to one of RouteIQ's own endpoints is malformed."""
 
@@ -169,6 +177,13 @@ class StoreUnavailable(RouteIQError):
     """A durable write could not be acknowledged, so it must be sent again."""
 
     reason = "store_unavailable"
+    status = 503
+
+
+class AuditUnavailable(RouteIQError):
+    """The audit cannot be written, and the operator wants no change that is not in it."""
+
+    reason = "audit_unavailable"
     status = 503
 
 
