@@ -106,7 +106,7 @@ ENVIRONMENT_INTRO = """\
 ## Environment variables
 
 They come before the file. An unknown name that starts with `ROUTEIQ_` is an error that names the nearest known one.
-LiteLLM's own variables (`DATABASE_URL`, `REDIS_URL`, `OPENAI_API_KEY`, ...) are LiteLLM's; RouteIQ does not read them.
+LiteLLM's other variables (`OPENAI_API_KEY`, ...) are LiteLLM's; RouteIQ does not read them.
 """
 
 CLI_INTRO = """\
