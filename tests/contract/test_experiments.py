@@ -24,7 +24,7 @@ from routeiq.wiring import SystemClock
 from tests.servers.redis import RedisServers, redis_servers
 from tests.unit.core.test_experiment import asked, plan
 
-AMPLE_S = 20.0
+AMPLE_S = 60.0
 CLOCK = SystemClock()
 
 

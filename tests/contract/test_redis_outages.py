@@ -22,7 +22,7 @@ QUICK_S = 0.05
 SLACK_S = 0.25
 """What a busy machine may add to a bound of 50 ms without the bound being broken."""
 
-AMPLE_S = 30.0
+AMPLE_S = 60.0
 
 
 @pytest.fixture
@@ -92,6 +92,7 @@ async def test_a_frozen_server_delays_nobody_beyond_the_bound(servers: RedisServ
     quick = state.bounded(QUICK_S)
     await comes_back(state)
     server.freeze()
+    machine = asyncio.create_task(worst_pause())
 
     async def step(number: int) -> float:
         begun = time.monotonic()
@@ -100,7 +101,8 @@ async def test_a_frozen_server_delays_nobody_beyond_the_bound(servers: RedisServ
         return time.monotonic() - begun
 
     waited = await asyncio.gather(*(step(number) for number in range(100)))
-    assert max(waited) < QUICK_S + SLACK_S
+    machine.cancel()
+    assert max(waited) < QUICK_S + SLACK_S + 3 * await machine
     at_once = sorted([await step(number) for number in range(20)])
     assert at_once[10] < QUICK_S / 2
     server.thaw()

@@ -18,7 +18,7 @@ from tests.servers.redis import RedisServers, redis_servers
 
 KINDS = ("memory", "single", "sentinel", "cluster")
 CLIENTS = 100
-AMPLE_S = 20.0
+AMPLE_S = 60.0
 
 
 @dataclass

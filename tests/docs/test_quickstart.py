@@ -107,7 +107,7 @@ def test_the_request_is_counted(gateway: Running) -> None:
         'routeiq_routing_decision_duration_seconds_count{model="small",strategy="cheapest-capable"} 1',
         'routeiq_routing_strategy_usage_total{outcome="success",strategy="cheapest-capable"} 1',
     )
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with urlopen(f"{gateway.url}/metrics", timeout=5) as answer:
             text = answer.read().decode()

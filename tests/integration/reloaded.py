@@ -72,14 +72,14 @@ class Running:
 
     def lines_of(self, decision: str) -> list[str]:
         """The log lines that name a decision."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not (found := [line for line in self.gateway.lines if json.dumps(decision) in line]):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         return found
 
     def sync(self) -> dict[str, Any]:
-        found: dict[str, Any] = httpx.get(f"{self.gateway.url}/_health/config-sync").json()
+        found: dict[str, Any] = httpx.get(f"{self.gateway.url}/_health/config-sync", timeout=60).json()
         return found
 
     def until(self, seen: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:

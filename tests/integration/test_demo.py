@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(560)]
 
 ROUTERS = ("RouteIQ", "best fixed model", "always largest", "always smallest", "random", "oracle")
 
@@ -14,7 +14,7 @@ ROUTERS = ("RouteIQ", "best fixed model", "always largest", "always smallest", "
 def demo(*arguments: str) -> str:
     """Run the command and return what it printed."""
     command = [sys.executable, "-m", "routeiq", "demo", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=540, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 

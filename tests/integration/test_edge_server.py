@@ -65,7 +65,7 @@ def serving(folder: Path) -> Iterator[Server]:
         deadline = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < deadline:
             try:
-                if httpx.get(f"{url}/_health/startup").status_code == 200:
+                if httpx.get(f"{url}/_health/startup", timeout=60).status_code == 200:
                     break
             except httpx.TransportError:
                 time.sleep(0.05)
@@ -104,7 +104,7 @@ def test_a_stream_is_not_held_back(server: Server) -> None:
         assert answer.headers["x-routeiq-decision-id"].startswith("dec_")
         pieces = answer.iter_text()
         assert next(pieces) == "first;"
-        httpx.post(f"{server.url}/go")
+        httpx.post(f"{server.url}/go", timeout=60)
         assert "".join(pieces) == "last;"
 
 
@@ -117,15 +117,19 @@ def test_a_client_that_leaves_is_noticed_inside(server: Server) -> None:
 
 def test_large_requests_pass(server: Server) -> None:
     """A prompt of a megabyte and headers of 40 KB reach the inner application whole."""
-    answer = httpx.post(f"{server.url}/v1/chat/completions", content=b"x" * 1_000_000, headers={"x-big": "v" * 40_000})
+    answer = httpx.post(
+        f"{server.url}/v1/chat/completions", content=b"x" * 1_000_000, headers={"x-big": "v" * 40_000}, timeout=60
+    )
     assert (answer.status_code, answer.text) == (200, "1000000")
 
 
 def test_acknowledged_feedback_survives_a_crash(server: Server) -> None:
     """Feedback that was answered with 200 is in the file after the process was killed."""
-    decision_id = httpx.post(f"{server.url}/v1/chat/completions").headers["x-routeiq-decision-id"]
+    decision_id = httpx.post(f"{server.url}/v1/chat/completions", timeout=60).headers["x-routeiq-decision-id"]
     body = {"decision_id": decision_id, "score": 0.75}
-    answer = httpx.post(f"{server.url}/routeiq/feedback", json=body, headers={"authorization": f"Bearer {KEY}"})
+    answer = httpx.post(
+        f"{server.url}/routeiq/feedback", json=body, headers={"authorization": f"Bearer {KEY}"}, timeout=60
+    )
     server.stop(signal.SIGKILL)
     assert answer.status_code == 200
     assert stored(server.log, decision_id) == [0.75]
@@ -133,14 +137,16 @@ def test_acknowledged_feedback_survives_a_crash(server: Server) -> None:
 
 def test_a_decision_can_be_read_over_http(server: Server) -> None:
     """What the log gives back has a JSON form with all candidates."""
-    decision_id = httpx.post(f"{server.url}/v1/chat/completions").headers["x-routeiq-decision-id"]
-    found = httpx.get(f"{server.url}/routeiq/decisions/{decision_id}", headers={"authorization": f"Bearer {KEY}"})
+    decision_id = httpx.post(f"{server.url}/v1/chat/completions", timeout=60).headers["x-routeiq-decision-id"]
+    found = httpx.get(
+        f"{server.url}/routeiq/decisions/{decision_id}", headers={"authorization": f"Bearer {KEY}"}, timeout=60
+    )
     assert [c["name"] for c in found.json()["candidates"]] == ["small", "medium", "large"]
 
 
 def test_a_stopped_server_has_written_everything(server: Server) -> None:
     """After SIGTERM the parts stop in order, the process ends well, and the last decisions are in the file."""
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
         ids = [client.post("/v1/chat/completions").headers["x-routeiq-decision-id"] for _ in range(50)]
     printed = server.stop()
     assert server.process.returncode == -signal.SIGTERM, printed  # uvicorn ends by the signal that stopped it

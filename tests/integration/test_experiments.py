@@ -22,7 +22,7 @@ from tests.servers.redis import RedisServer, redis_servers
 
 pytestmark = pytest.mark.integration
 
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 USERS = 60
 ARM_OF = {"large": "control", "small": "spread"}
 

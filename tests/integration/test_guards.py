@@ -20,7 +20,9 @@ from tests.integration.serving import KEY, Serving, free_port
 
 MODELS = ["sim-tiny", "sim-small", "sim-medium", "sim-large"]
 TEAM_SLOTS, SLOTS, QUEUED = 2, 4, 2
-OPEN_S = 3.0
+OPEN_S = 8.0
+SLOW_S = 3.0
+"""How long answers take where a test has to see calls under way, on a machine that may be slow itself."""
 
 pytestmark = pytest.mark.integration
 
@@ -66,7 +68,7 @@ class Scene:
 
 def until(read: Callable[[], Any], enough: Callable[[Any], bool]) -> Any:
     """Return what is read as soon as it is enough."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not enough(found := read()):
         assert time.monotonic() < deadline, found
         time.sleep(0.05)
@@ -138,7 +140,7 @@ def crowd(scene: Scene, count: int, key: str, **headers: str) -> list[httpx.Resp
 def test_a_full_queue_is_answered_at_once(scene: Scene) -> None:
     """Beyond slots and queue calls get 503 with all a client needs to come back, and health still answers."""
     assert scene.chat().status_code == 200
-    scene.provider.fault("*", "slow", delay_s=1.5)
+    scene.provider.fault("*", "slow", delay_s=SLOW_S)
     with ThreadPoolExecutor(1) as aside:
         asked = aside.submit(crowd, scene, 12, KEY, origin="https://app.example", **{"x-request-id": "mine"})
         until(scene.load, lambda load: load["in_flight"] == SLOTS and load["queued"] == QUEUED)
@@ -161,21 +163,20 @@ def test_a_full_queue_is_answered_at_once(scene: Scene) -> None:
 
 def test_a_deadline_that_cannot_be_met_is_not_waited_for(scene: Scene) -> None:
     """A client that says how long it waits is refused when its turn would come later, while others still queue."""
-    scene.provider.fault("*", "slow", delay_s=1.5)
+    scene.provider.fault("*", "slow", delay_s=SLOW_S)
     with ThreadPoolExecutor(SLOTS) as aside:
         asked = [aside.submit(scene.chat) for _ in range(SLOTS)]
         until(scene.load, lambda load: load["in_flight"] == SLOTS)
-        began = time.monotonic()
         hurried = scene.chat(**{"x-stainless-read-timeout": "0.05"})
+        assert not all(one.done() for one in asked)
         assert (hurried.status_code, hurried.json()["error"]["code"]) == (503, "deadline")
-        assert time.monotonic() - began < 1.0
         assert [one.result().status_code for one in asked] == [200] * SLOTS
 
 
 def test_a_team_over_its_share_leaves_the_others_alone(scene: Scene) -> None:
     """The noisy team gets its share and 429 for the rest; another team is served at once meanwhile."""
     assert [scene.chat(key_of(team)).status_code for team in ("noisy", "quiet")] == [200, 200]
-    scene.provider.fault("*", "slow", delay_s=1.5)
+    scene.provider.fault("*", "slow", delay_s=SLOW_S)
     with ThreadPoolExecutor(1) as aside:
         asked = aside.submit(crowd, scene, 12, key_of("noisy"))
         until(scene.load, lambda load: load["bulkheads"].get("team:noisy", {}).get("queued"))

@@ -46,7 +46,7 @@ def test_a_strategy_takes_effect(running: Running) -> None:
     assert after["version"] != before
     answer = running.ask()
     assert (answer.headers["x-routeiq-model"], answer.headers["x-routeiq-strategy"]) == ("sim-large", "largest")
-    status = httpx.get(f"{running.gateway.url}/routeiq/status", headers=AUTH).json()
+    status = httpx.get(f"{running.gateway.url}/routeiq/status", headers=AUTH, timeout=60).json()
     assert status["snapshot"] == after["version"]
     assert any("Config reloaded" in line for line in running.gateway.lines)
 
@@ -85,7 +85,7 @@ def test_a_bad_version_changes_nothing(running: Running, change: Callable[[str],
     assert found["version"] == before["version"]
     assert "message" not in found
     assert running.ask().headers["x-routeiq-model"] == "sim-tiny"
-    forced = httpx.post(f"{running.gateway.url}/routeiq/reload?force=true", headers=AUTH)
+    forced = httpx.post(f"{running.gateway.url}/routeiq/reload?force=true", headers=AUTH, timeout=60)
     assert forced.status_code == 422
     assert "config.yaml" in forced.json()["message"]
     time.sleep(0.6)
@@ -108,9 +108,9 @@ def test_a_nudge_looks_at_once(running: Running) -> None:
     before = running.sync()["accepted"]
     running.gateway_pid().send_signal(signal.SIGHUP)
     running.until(lambda found: found["accepted"] > before)
-    assert httpx.post(f"{running.gateway.url}/routeiq/reload").status_code == 401
+    assert httpx.post(f"{running.gateway.url}/routeiq/reload", timeout=60).status_code == 401
     running.write(strategy="largest")
-    answer = httpx.post(f"{running.gateway.url}/routeiq/reload", headers=AUTH)
+    answer = httpx.post(f"{running.gateway.url}/routeiq/reload", headers=AUTH, timeout=60)
     assert (answer.status_code, answer.json()["in_sync"]) == (200, True)
     assert running.ask().headers["x-routeiq-model"] == "sim-large"
 
@@ -121,10 +121,10 @@ def test_the_version_before_is_put_back(running: Running) -> None:
     running.accepted(lambda: running.write(models=(*MODELS, "sim-code"), strategy="largest"))
     assert running.ask().headers["x-routeiq-model"] == "sim-code"
     url = f"{running.gateway.url}/routeiq/admin/rollback"
-    assert httpx.post(url, json={}).status_code == 401
-    assert httpx.post(url, json={"to": "never"}, headers=AUTH).json()["error"]["code"] == "unknown_version"
-    assert httpx.post(url, json={"two": 1}, headers=AUTH).status_code == 400
-    answer = httpx.post(url, json={}, headers=AUTH)
+    assert httpx.post(url, json={}, timeout=60).status_code == 401
+    assert httpx.post(url, json={"to": "never"}, headers=AUTH, timeout=60).json()["error"]["code"] == "unknown_version"
+    assert httpx.post(url, json={"two": 1}, headers=AUTH, timeout=60).status_code == 400
+    answer = httpx.post(url, json={}, headers=AUTH, timeout=60)
     assert (answer.json()["state"], answer.json()["version"]) == ("rolled_back", before)
     assert running.ask().headers["x-routeiq-model"] == "sim-tiny"
     assert running.ask("sim-code").status_code in (400, 404)

@@ -145,7 +145,7 @@ async def test_a_client_cannot_use_the_way_of_a_drain(scene: Scene) -> None:
 
 async def logged(scene: Scene) -> dict[str, Any]:
     """The only request in nginx's log, which is written after the answer."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (found := scene.nginx.requests()):
             await asyncio.sleep(0.02)
     return found[-1]

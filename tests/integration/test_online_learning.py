@@ -61,7 +61,9 @@ def config(provider: str, artifact: Path, log: Path) -> dict[str, Any]:
 def expected(gateway: Serving) -> dict[str, float]:
     """What the gateway expects of each candidate now."""
     body = {"model": "auto", "messages": [{"role": "user", "content": PROMPT}]}
-    found = httpx.post(f"{gateway.url}/routeiq/route", json=body, headers={"Authorization": f"Bearer {KEY}"}).json()
+    found = httpx.post(
+        f"{gateway.url}/routeiq/route", json=body, headers={"Authorization": f"Bearer {KEY}"}, timeout=60
+    ).json()
     return {one["name"]: one["expected_score"] for one in found["candidates"]}
 
 
@@ -97,7 +99,9 @@ def test_feedback_moves_decisions_and_survives_a_restart(tmp_path: Path) -> None
             assert ask(gateway, 20, judged=False)["sim-tiny"] >= 15
             learned = expected(gateway)
             assert learned["sim-tiny"] > before["sim-tiny"]
-            status = httpx.get(f"{gateway.url}/routeiq/status", headers={"Authorization": f"Bearer {KEY}"}).json()
+            status = httpx.get(
+                f"{gateway.url}/routeiq/status", headers={"Authorization": f"Bearer {KEY}"}, timeout=60
+            ).json()
             assert list(status["learned"].values()) == [80]
             time.sleep(1.0)
             gateway.process.send_signal(signal.SIGKILL)

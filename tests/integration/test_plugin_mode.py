@@ -63,7 +63,7 @@ def test_it_routes_says_so_and_remembers(proxy: LiteLLMProxy) -> None:
     assert answer.json()["choices"][0]["message"]["content"] == "I am large."
     assert (answer.headers["x-routeiq-model"], answer.headers["x-routeiq-reason"]) == ("large", "best")
     query = "SELECT choice, status, prompt FROM decisions JOIN outcomes ON decision_id = id WHERE id = ?"
-    deadline, rows = time.monotonic() + 20, []
+    deadline, rows = time.monotonic() + 60, []
     while not rows and time.monotonic() < deadline:
         with contextlib.closing(sqlite3.connect(proxy.folder / "routeiq.db")) as kept:
             rows = kept.execute(query, [answer.headers["x-routeiq-decision-id"]]).fetchall()

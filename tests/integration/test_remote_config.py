@@ -48,7 +48,7 @@ def test_an_object_that_changes_changes_the_gateway(running: Running, store: S3S
     assert running.ask().headers["x-routeiq-model"] == "sim-tiny"
     forced = httpx.post(f"{running.gateway.url}/routeiq/reload", headers=AUTH, timeout=60).json()
     assert "s3://gateway/eu" in forced["source_error"]
-    ready = httpx.get(f"{running.gateway.url}/_health/ready").json()
+    ready = httpx.get(f"{running.gateway.url}/_health/ready", timeout=60).json()
     assert ready["checks"]["object_store"] == "source_unavailable"
     assert running.failures == []
     assert running.answered > 0

@@ -12,13 +12,16 @@ import httpx
 import pytest
 
 from tests.integration.serving import KEY, Serving, free_port
+from tests.pauses import Pauses
 from tests.servers.redis import RedisServer, redis_servers
 
 pytestmark = pytest.mark.integration
 
 STRATEGY = "/routeiq/admin/strategy"
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 SLOW_S = 5
+HEARD_S = 1.0
+"""After this what stands in Redis has been heard by every worker."""
 
 
 @dataclass
@@ -46,6 +49,11 @@ class Pair:
     def switch(self, which: int, strategy: str | None) -> httpx.Response:
         """Choose a strategy at one of them."""
         return self.ask(which, "POST", STRATEGY, {"alias": "auto", "strategy": strategy})
+
+    def under_way(self) -> int:
+        """The calls that both have told of in Redis."""
+        told = [json.loads(line) for line in self.redis.ask("hvals", "routeiq:busy").splitlines() if line]
+        return sum(sum(counts.values()) for counts in told)
 
     def redis_is(self, wanted: str) -> bool:
         """Whether both are ready and say this of Redis."""
@@ -124,12 +132,13 @@ def test_a_strategy_chosen_at_one_serves_at_the_other(pair: Pair) -> None:
     """A choice is in force at both in about a second, decides requests there, and can be taken back at either."""
     assert pair.chat(1).json()["choices"][0]["message"]["content"] == "I am large."
     took = []
-    for strategy in ("smallest", "largest", "smallest"):
-        answer = pair.switch(0, strategy)
-        assert answer.status_code == 200, answer.text
-        assert answer.json()["active"]["auto"] == strategy
-        took.append(until(lambda strategy=strategy: pair.active(1) == strategy, "the other gateway"))
-    assert sorted(took)[1] < 1.0, took
+    with Pauses() as machine:
+        for strategy in ("smallest", "largest", "smallest"):
+            answer = pair.switch(0, strategy)
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["active"]["auto"] == strategy
+            took.append(until(lambda strategy=strategy: pair.active(1) == strategy, "the other gateway"))
+    assert sorted(took)[1] < 1.0 + 3 * machine.worst_s, took
     assert pair.chat(1).json()["choices"][0]["message"]["content"] == "I am small."
     assert pair.redis.ask("hgetall", "routeiq:strategy:active").split() == ["auto", "smallest"]
     assert pair.switch(1, None).status_code == 200
@@ -141,8 +150,10 @@ def test_least_busy_counts_the_calls_of_both(pair: Pair) -> None:
     for _ in range(3):
         with ThreadPoolExecutor(3) as pool:
             calls = [pool.submit(pair.chat, 0, "even") for _ in range(3)]
-            time.sleep(SLOW_S / 2)
+            until(lambda: pair.under_way() == 3, "the first gateway tells of its calls")
+            time.sleep(HEARD_S)
             other = pair.chat(1, "even")
+        until(lambda: pair.under_way() == 0, "the calls are over")
         under_way = Counter(call.result().headers["x-routeiq-model"] for call in calls)
         assert sorted(under_way.values()) == [1, 2]
         assert under_way[other.headers["x-routeiq-model"]] == 1

@@ -19,7 +19,7 @@ from typing import Any
 from tests.servers.ports import free_port, wait_for_port
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy" / "nginx"
-START_LIMIT_S = 20.0
+START_LIMIT_S = 60.0
 
 
 def missing() -> str | None:

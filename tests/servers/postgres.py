@@ -20,7 +20,7 @@ import psycopg
 from tests.servers.ports import free_port, wait_for_port
 
 USER = "postgres"
-START_LIMIT_S = 30.0
+START_LIMIT_S = 90.0
 
 
 def programs() -> Path | None:

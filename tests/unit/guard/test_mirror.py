@@ -163,7 +163,7 @@ async def test_a_lost_notification_is_made_up_for_by_asking() -> None:
     seen = scene.mirror(poll_s=60)
     await seen.start()
     await scene.state.put("strategy", "auto", b"knn")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while seen.get("strategy", "auto") != b"knn":
             await asyncio.sleep(0.01)
         scene.state.silent = True

@@ -46,7 +46,7 @@ def test_a_hanging_call_ends_when_the_client_leaves(provider: ReplayProcess, ope
     provider.fault("sim-mini", "hang")
     with pytest.raises(openai.APITimeoutError):
         openai_client.with_options(timeout=0.3).chat.completions.create(**ASK)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while provider.journal()[0].outcome == "open" and time.monotonic() < deadline:
         time.sleep(0.02)
     row = provider.journal()[0]
@@ -204,7 +204,7 @@ def test_a_paced_answer_takes_its_time(provider: ReplayProcess, openai_client: o
     answer = openai_client.chat.completions.create(**ASK, stream=stream)
     if stream:
         list(answer)
-    assert 0.35 < time.monotonic() - begun < 5.0
+    assert 0.35 < time.monotonic() - begun < 60.0
 
 
 def test_the_counts_have_every_call_under_the_way_it_ended(
@@ -218,7 +218,7 @@ def test_the_counts_have_every_call_under_the_way_it_ended(
     provider.fault("*", "hang", times=1)
     with pytest.raises(openai.APITimeoutError):
         openai_client.with_options(timeout=0.3).chat.completions.create(**ASK)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while provider.counts()["open"] and time.monotonic() < deadline:
         time.sleep(0.02)
     assert provider.counts() == {"calls": 3, "open": 0, "done": 1, "cut": 1, "gone": 1}
