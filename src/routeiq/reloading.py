@@ -6,11 +6,12 @@ in `config.reload`.
 
 import asyncio
 import logging
+import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from routeiq.adapters.files.watched import WatchedFiles
 from routeiq.adapters.litellm.host import LiveModels
@@ -102,15 +103,16 @@ def reloader_of(
     )
 
 
-async def keep_reloading(reloader: Reloader, settings: Settings, failed: Callable[[str, BaseException], None]) -> None:
-    """Look for changes until cancelled, and at once when the process is sent SIGHUP."""
+async def keep_reloading(
+    reloader: Reloader,
+    settings: Settings,
+    failed: Callable[[str, BaseException], None],
+    nudged: Callable[[], Coroutine[Any, Any, object]],
+) -> None:
+    """Look for changes until cancelled, and have `nudged` done when the process is sent SIGHUP."""
     loop = asyncio.get_running_loop()
     nudges = Errands()
-
-    def nudge() -> None:
-        nudges.start(reloader.check(force=True))
-
     with suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread: files are still looked at
-        loop.add_signal_handler(signal.SIGHUP, nudge)
+        loop.add_signal_handler(signal.SIGHUP, lambda: nudges.start(nudged()))
     if settings.environment.hot_reload:
-        await reloader.run(settings.environment.reload_interval, failed)
+        await reloader.run(settings.environment.reload_interval, failed, random.Random())  # noqa: S311 - no secret

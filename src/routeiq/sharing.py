@@ -11,10 +11,10 @@ import os
 import socket
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from routeiq import __version__
 from routeiq.config.load import Settings
@@ -73,7 +73,10 @@ def skewed(experiments: Experiments, snapshot: Snapshot) -> float:
 
 @dataclass(slots=True)
 class Shared:
-    """The shared parts of one worker. `state` is for the background and for admins, `quick` for requests."""
+    """The shared parts of one worker. `state` is for the background and for admins, `quick` for requests.
+
+    `describe` adds to what this worker says of itself.
+    """
 
     state: SharedState
     quick: SharedState
@@ -83,8 +86,10 @@ class Shared:
     worker: str
     address: RedisAddress | None = None
     lonely: bool = False
+    describe: Callable[[], Mapping[str, object]] = lambda: {}
     _snapshot: Callable[[], str] = lambda: ""
     _replica: str = ""
+    _near: dict[str, Mapping[str, object]] = field(default_factory=dict)
     _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
     _loop: asyncio.AbstractEventLoop | None = None
     _began: float = 0.0
@@ -117,8 +122,8 @@ class Shared:
         """
         self._loop, self._began = asyncio.get_running_loop(), self.clock.now()
         self._snapshot = lambda: flow.holder.current.version
-        self._replica = f"{socket.gethostname()}:{os.getppid() if forked else os.getpid()}"
-        self._announce()
+        self._replica = f"{_name(socket.gethostname())}:{os.getppid() if forked else os.getpid()}"
+        self.announce()
         await self.mirror.start()
         self._tasks.append(asyncio.create_task(self._keep_announcing(), name="routeiq-announce"))
         if self.everywhere:
@@ -141,10 +146,32 @@ class Shared:
         await self.mirror.close()
         await self.state.close()
 
-    def workers(self) -> list[Mapping[str, object]]:
-        """Return what each worker said of itself, as last known; during an outage those of before."""
-        said = [json.loads(value) for value in self.mirror.items(WORKERS).values()]
-        return sorted(said, key=lambda one: (str(one["replica"]), str(one["id"])))
+    def own(self) -> Mapping[str, object]:
+        """Return what this worker says of itself."""
+        return {
+            "id": self.worker,
+            "replica": self.replica,
+            "pid": os.getpid(),
+            "version": __version__,
+            "snapshot": self._snapshot(),
+            "started": self._began,
+            **self.describe(),
+        }
+
+    def announce(self) -> None:
+        """Tell the others what this worker says of itself; it does so now and then by itself."""
+        if self._loop is not None:
+            self.mirror.put(WORKERS, self.worker, json.dumps(self.own()).encode(), expires_s=FORGOTTEN_S)
+
+    def meet(self, siblings: Iterable[Mapping[str, object]]) -> None:
+        """Know what the siblings said of themselves when they were asked just now; those of before are forgotten."""
+        self._near = {str(one["id"]): one for one in siblings}
+
+    def workers(self) -> list[Mapping[str, Any]]:
+        """Return what each worker says of itself, as last known; during an outage those of before."""
+        told = {key: json.loads(value) for key, value in self.mirror.items(WORKERS).items()}
+        found: dict[str, Mapping[str, Any]] = {**told, **self._near, self.worker: self.own()}
+        return sorted(found.values(), key=lambda one: (str(one["replica"]), one.get("worker", 0), str(one["id"])))
 
     def count(self) -> int:
         """Return how many workers there are, this one included."""
@@ -166,7 +193,7 @@ class Shared:
     async def _keep_announcing(self) -> None:
         while True:
             await asyncio.sleep(ANNOUNCED_S)
-            self._announce()
+            self.announce()
 
     async def _keep_telling(self, busy: "SharedLoad", holder: SnapshotHolder) -> None:
         while True:
@@ -174,17 +201,6 @@ class Shared:
             routes = holder.current.routes.values()
             busy.tell(any(route.profile.strategy == LEAST_BUSY for route in routes))
             busy.hear(none=self.degraded.gone(REDIS))
-
-    def _announce(self) -> None:
-        said = {
-            "id": self.worker,
-            "replica": self._replica,
-            "pid": os.getpid(),
-            "version": __version__,
-            "snapshot": self._snapshot(),
-            "started": self._began,
-        }
-        self.mirror.put(WORKERS, self.worker, json.dumps(said).encode(), expires_s=FORGOTTEN_S)
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ report. Everything that can fail does so before the swap. What a source, LiteLLM
 
 import asyncio
 import logging
+import random
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 KEPT = 5
 """How many versions are kept for a way back, the present one included."""
+
+SHORTEST_PAUSE = 0.8
+"""How much of the interval the shortest pause between two looks is."""
 
 LIVE = frozenset({"strategy", "artifact", "aliases", "allow_list", "experiments", "signatures"})
 """Keys of `routeiq_settings` that take effect without a restart: those that a snapshot is compiled from."""
@@ -148,10 +152,26 @@ class Reloader:
         self.status = SyncStatus("ok", holder.current.version, digest, digest, now, now, source=source)
         self._keep(_Version(settings, holder.current, digest))
 
-    async def run(self, poll_s: float, failed: Callable[[str, BaseException], None]) -> None:
-        """Look every `poll_s` seconds until cancelled."""
+    def hear(self, call: Report) -> None:
+        """Have `call` hear, after those before it, of every reload that was accepted or rejected."""
+        first = self._report
+
+        def both(status: SyncStatus) -> None:
+            first(status)
+            call(status)
+
+        self._report = both
+
+    async def run(self, poll_s: float, failed: Callable[[str, BaseException], None], chance: random.Random) -> None:
+        """Look every `poll_s` seconds at the latest until cancelled.
+
+        The first look is at any time before, and no two pauses are equal, so that many workers that were started
+        together do not ask the same store together.
+        """
+        pause = chance.uniform(0.0, poll_s)
         while True:
-            await asyncio.sleep(poll_s)
+            await asyncio.sleep(pause)
+            pause = chance.uniform(SHORTEST_PAUSE * poll_s, poll_s)
             try:
                 await self.check()
             except Exception as error:  # noqa: BLE001 - background loop: the next look may well succeed

@@ -132,6 +132,13 @@ LINES_DROPPED: Final = Metric(
 RELOADS: Final = Metric(
     "routeiq.config.reloads", Kind.COUNTER, ("result",), "Changed configurations, by whether they were taken up."
 )
+AGREEMENT: Final = Metric(
+    "routeiq.config.agreement",
+    Kind.GAUGE,
+    (),
+    "1 while all workers that this one knows of serve the same version and configuration, else 0.",
+    read=True,
+)
 ADMITTED: Final = Metric(
     "routeiq.admission.in_flight", Kind.GAUGE, (), "Calls to models that were let in and have not ended.", read=True
 )
@@ -192,6 +199,7 @@ CATALOGUE: Final = (
     LOG_REPLAYED,
     LINES_DROPPED,
     RELOADS,
+    AGREEMENT,
     ADMITTED,
     WAITING,
     REFUSED,

@@ -3,8 +3,9 @@
 Owns the form of the answers. Reloading itself is `config.reload`'s.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,6 +13,9 @@ from starlette.responses import Response
 from routeiq.config.reload import Reloader, SyncStatus
 from routeiq.core.request import Caller
 from routeiq.http.answers import Json, refusal
+
+Look = Callable[[bool], Awaitable[list[dict[str, Any]]]]
+"""Has all workers look, by force or not, and returns what each says of itself then; see `converging`."""
 
 
 def sync_form(status: SyncStatus) -> Mapping[str, object]:
@@ -26,17 +30,24 @@ def open_form(status: SyncStatus) -> Mapping[str, object]:
 
 
 class ReloadEndpoint:
-    """`POST /routeiq/reload`: look now, reload what changed (`?force=true`: in any case), and say what came of it.
+    """`POST /routeiq/reload`: all workers look now, reload what changed (`?force=true`: in any case), and say so.
 
-    The answer is 200 when the files as they are serve, 422 when they were rejected. Admins only.
+    `look` has all look, this one first. The answer is 200 when the files as they are serve here and no worker refused
+    them, else 422; `workers` says what each of them serves now, `everywhere` whether all serve what this one does.
+    Admins only.
     """
 
-    def __init__(self, reloader: Reloader) -> None:
-        self._reloader = reloader
+    def __init__(self, reloader: Reloader, look: Look) -> None:
+        self._reloader, self._look = reloader, look
 
     async def __call__(self, request: Request, caller: Caller, _: str) -> Response:
         """Answer one request."""
         if not caller.admin:
             return refusal(403, "forbidden", "reloading takes LiteLLM's master key, or the key of a proxy admin")
-        status = await self._reloader.check(force=request.query_params.get("force") == "true")
-        return Json(dict(sync_form(status)), 200 if status.state == "ok" else 422)
+        workers = await self._look(request.query_params.get("force") == "true")
+        status = self._reloader.status
+        same = all(one["answered"] and one["digest"] == status.digest for one in workers)
+        refused = status.state != "ok" or any(one["state"] == "rejected" for one in workers)
+        return Json(
+            {**sync_form(status), "everywhere": same and not refused, "workers": workers}, 422 if refused else 200
+        )

@@ -4,6 +4,7 @@ Owns who may see what: a caller sees decisions of its own key, an admin sees all
 """
 
 import asyncio
+import inspect
 import os
 import re
 import secrets
@@ -48,7 +49,8 @@ NOT_PERMITTED = "access"
 Translate = Callable[[Mapping[str, Any], Mapping[str, str], Caller], RouteRequest]
 """A request body and lower-case headers to a RouteRequest; raises RequestInvalid for what it cannot read."""
 
-Status = Callable[[], Mapping[str, object]]
+Status = Callable[[], Mapping[str, object] | Awaitable[Mapping[str, object]]]
+"""What the parts add to /routeiq/status, at once or when others were asked."""
 
 _ID = re.compile(ID_PATTERN)
 
@@ -184,7 +186,8 @@ class Endpoints:
             "aliases": aliases,
             "compounds": {name: compound_form(compound) for name, compound in snapshot.compounds.items()},
         }
-        return Json({**form, **self.status()})
+        told = self.status()
+        return Json({**form, **(await told if inspect.isawaitable(told) else told)})
 
     async def _remembered(self, decision_id: str, caller: Caller) -> Remembered:
         """Return a decision that the caller may see; raises UnknownDecision for any other, in the same words."""

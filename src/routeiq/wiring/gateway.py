@@ -10,9 +10,10 @@ from routeiq.config.load import Settings
 from routeiq.config.preload import Preloaded
 from routeiq.core.audit import AuditTrail, NoAudit
 from routeiq.core.candidate import Candidate
-from routeiq.core.metrics import AB_SKEW
+from routeiq.core.metrics import AB_SKEW, AGREEMENT, Metric, Reading
 from routeiq.core.ports import Telemetry
 from routeiq.flow import RequestFlow
+from routeiq.guard.agreement import agreement
 from routeiq.routing.snapshot import SnapshotHolder
 from routeiq.routing.vitals import Vitals
 from routeiq.sharing import Shared, share, skewed
@@ -58,6 +59,22 @@ class Gateway:
             "outcome_log": log_form(self.log.status()),
         }
 
+    def standing(self) -> Mapping[str, object]:
+        """Return what other workers hear of this one's outcome log and load."""
+        log, admission = self.log.status(), self.guards.admission
+        load, now = admission.load, self.guards.clock.monotonic()
+        return {
+            "outcome_log": {"healthy": log.healthy, "queued": log.queued, "dropped": log.dropped},
+            "load": {
+                "in_flight": admission.in_flight,
+                "queued": admission.waiting,
+                "active_streams": load.streams(),
+                "prompt_tokens_in_flight": admission.tokens,
+                "requests_per_second": round(load.requests.per_second(now), 3),
+                "token_throughput": round(load.tokens.per_second(now), 3),
+            },
+        }
+
     def checks(self) -> Mapping[str, str]:
         """Return the state of the parts for readiness; advice only."""
         log = self.log.status()
@@ -86,8 +103,11 @@ def assemble(
     log = outcome_log_of(settings, clock, shared.degraded)
     vitals = Vitals()
     guards = guards_of(settings, clock)
-    skew = {AB_SKEW: lambda: skewed(experiments, flow.holder.current)}
-    metrics = metrics_of(snapshot, candidates, log.status, vitals, shared.degraded, lost_lines, guards, skew)
+    more: dict[Metric, Callable[[], Reading]] = {
+        AB_SKEW: lambda: skewed(experiments, flow.holder.current),
+        AGREEMENT: lambda: float(agreement(shared.workers())["agree"]),
+    }
+    metrics = metrics_of(snapshot, candidates, log.status, vitals, shared.degraded, lost_lines, guards, more)
     guards.share(shared.mirror, shared.quick, shared.worker, shared.count, lambda *told: telemetry.failed(*told))
     spans, close_spans = spans_of(settings, clock)
     telemetry: Telemetry = CompositeTelemetry((metrics, spans, lines_of(settings, clock), guards))

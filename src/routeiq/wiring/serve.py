@@ -1,26 +1,24 @@
 """Serve mode: our edge around LiteLLM's application, and what workers that are forked inherit."""
 
-import asyncio
 import gc
 import logging
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack, redirect_stdout
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from routeiq import __version__
-from routeiq.config.active import with_strategies
 from routeiq.config.load import Settings, load
 from routeiq.config.preload import Preloaded, stamps_of
+from routeiq.converging import Convergence
 from routeiq.core.ports import Authenticator
 from routeiq.flow import RequestFlow
 from routeiq.guard.drain import Drain
-from routeiq.guard.tasks import end
-from routeiq.routing.snapshot import Snapshot
-from routeiq.sharing import StrategySwitch
 from routeiq.wiring.gateway import Gateway, assemble
 from routeiq.wiring.host import candidates_of, register
 from routeiq.wiring.learning import embedder_of, snapshot_of
+from routeiq.wiring.live import live_of
 from routeiq.wiring.telling import json_lines
 
 if TYPE_CHECKING:
@@ -38,12 +36,6 @@ _OWN_LATE = (
 """Modules of our own that `app` imports."""
 
 logger = logging.getLogger("routeiq.wiring")
-
-
-def _read(gateway: Gateway, active: Mapping[str, str]) -> tuple[Settings, Snapshot]:
-    """Return the configuration as the files are now, with the strategies that admins chose, and what it compiles to."""
-    settings = with_strategies(load(gateway.settings.path), active)
-    return settings, snapshot_of(settings, candidates_of(settings), gateway.flow.embedder)
 
 
 def preload(settings: Settings) -> Preloaded:
@@ -72,9 +64,7 @@ def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) 
     from routeiq.adapters.litellm import host, translate
     from routeiq.http.config_sync import ReloadEndpoint, open_form
     from routeiq.http.edge import Edge
-    from routeiq.http.rollback import RollbackEndpoint
     from routeiq.http.table import RELOAD, ROLLBACK, STRATEGIES, STRATEGY
-    from routeiq.reloading import keep_reloading, reloader_of
 
     settings = load()
     stack = ExitStack()
@@ -85,32 +75,26 @@ def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) 
         register(gateway, announces=False)
     flow, shared, failed = gateway.flow, gateway.shared, gateway.flow.telemetry.failed
     auth = host.KeyAuthenticator(host.Access(flow.clock, failed))
-    reloader = reloader_of(settings, flow, gateway.metrics, lambda: _read(gateway, shared.strategies()))
-    shared.lonely = lonely = siblings is not None and siblings.count > 1
-    switch = StrategySwitch(shared, reloader, flow.holder, lambda active: _read(gateway, active), lonely=lonely)
-    rollback = RollbackEndpoint(reloader, shared.mirror, lonely and not shared.everywhere)
-    background: list[asyncio.Task[None]] = []
+    live = live_of(gateway, siblings, lonely=siblings is not None and siblings.count > 1)
 
     async def started() -> None:
         lines.adopt()
         host.cancel_with_client()
         await shared.start(flow, forked=siblings is not None)
-        await switch.start()
-        rollback.start()
-        background.append(asyncio.create_task(keep_reloading(reloader, settings, failed)))
+        await live.start()
         _spare_the_collector()
         if siblings is not None:
             await siblings.open(gateway.metrics.render)
         logger.info("RouteIQ %s serves snapshot %s", __version__, gateway.flow.holder.current.version)
 
     async def stopped() -> None:
-        await end(*background)
+        await live.close()
         if siblings is not None:
             await siblings.close()
         await gateway.close()
         stack.close()
 
-    return Edge(
+    edge = Edge(
         _with_compounds(inner, flow, auth),
         flow=gateway.flow,
         log=gateway.log,
@@ -121,16 +105,23 @@ def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) 
         on_startup=started,
         on_shutdown=stopped,
         deliver=host.deliver_events,
-        status=gateway.status,
+        status=partial(_status, gateway, live.convergence),
         checks=gateway.checks,
-        sync=lambda: open_form(reloader.status),
+        sync=lambda: open_form(live.reloader.status),
         more={
-            RELOAD: ReloadEndpoint(reloader),
-            ROLLBACK: rollback,
-            **dict.fromkeys((STRATEGY, STRATEGIES), switch.endpoint()),
+            RELOAD: ReloadEndpoint(live.reloader, live.convergence.look),
+            ROLLBACK: live.rollback,
+            **dict.fromkeys((STRATEGY, STRATEGIES), live.switch.endpoint()),
         },
         gate=_gate(gateway, host.cors_options(inner)),
     )
+    live.convergence.going = lambda: edge.retiring or edge.health.draining
+    return edge
+
+
+async def _status(gateway: Gateway, convergence: Convergence) -> Mapping[str, object]:
+    """Return what /routeiq/status shows: what all serve, then this worker's parts, then all workers."""
+    return {**await convergence.status(), **gateway.status()}
 
 
 def _gate(gateway: Gateway, cors: Mapping[str, Any] | None) -> "Gate":
