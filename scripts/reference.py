@@ -22,6 +22,7 @@ from routeiq.config.settings import (
     AffinitySettings,
     AliasSettings,
     ArmSettings,
+    ArtifactCacheSettings,
     BreakerSettings,
     CompoundSettings,
     Concern,
@@ -59,6 +60,7 @@ CONCERNS: tuple[tuple[str, type[Concern]], ...] = (
     ("limits.teams.ID, limits.keys.HASH", ShareSettings),
     ("breakers", BreakerSettings),
     ("online", OnlineSettings),
+    ("artifact_cache", ArtifactCacheSettings),
 )
 
 SETTINGS_INTRO = """\

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from rich.markup import escape
 from rich.table import Table
 
-from routeiq.adapters.files.artifacts import FileArtifactStore
 from routeiq.cli.options import Config
 from routeiq.cli.output import stdout, warn
 from routeiq.cli.prices import known_candidates
@@ -17,6 +16,7 @@ from routeiq.routing.compound.methods import Compound
 from routeiq.routing.snapshot import Route
 from routeiq.wiring import embedder_of, snapshot_of
 from routeiq.wiring.remembering import place_of
+from routeiq.wiring.artifacts import artifacts_of
 
 UNKNOWN = "[dim]?[/]"
 
@@ -112,7 +112,7 @@ def _doubts(settings: Settings, route: Route) -> Iterator[str]:
         yield f"{route.alias}: the routing group has {', '.join(idle)}, which the alias's candidates leave out"
     if route.profile.artifact is not None:
         path = settings.artifact(settings.routeiq.aliases[route.alias])
-        trained = FileArtifactStore().load(str(path)).manifest.candidates
+        trained = artifacts_of(settings).store(settings, strict=False).load(str(path)).manifest.candidates
         strange = [name for name in names if name not in trained]
         if strange:
             yield f"{route.alias}: the artifact was not trained on {', '.join(strange)}, which come last until it is"

@@ -118,6 +118,12 @@ class Environment(BaseSettings):
         description="Where configuration and artifacts are fetched from, at the start and when they change: "
         "`s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or a folder. They come into the folder of the configuration file.",
     )
+    cache_home: Path | None = Field(
+        default=None,
+        validation_alias="XDG_CACHE_HOME",
+        description="The user's folder for caches, in which artifacts that are named by an address are kept. "
+        "Default: `~/.cache`.",
+    )
     hot_reload: bool = Field(
         default=True,
         validation_alias="ROUTEIQ_HOT_RELOAD",
@@ -199,6 +205,11 @@ class Environment(BaseSettings):
         description="LiteLLM's salt. With an outcome log in PostgreSQL it also salts the hashes of prompts, which are "
         "then equal in all gateways. Default: the master key.",
     )
+
+    @property
+    def cache_folder(self) -> Path:
+        """The user's folder for caches."""
+        return (self.cache_home or Path("~/.cache").expanduser()).absolute()
 
     @property
     def redis(self) -> RedisAddress | None:

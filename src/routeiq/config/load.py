@@ -13,6 +13,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from routeiq.config.addresses import is_address, stem
+from routeiq.config.artifact_cache import ArtifactCache
 from routeiq.config.document import Document, KeyPath, read_document
 from routeiq.config.environment import Environment, config_path, read_environment, reference
 from routeiq.config.settings import (
@@ -76,23 +78,54 @@ class Settings:
         """Return the strategy of an alias: its own, else ROUTEIQ_STRATEGY, else the section's."""
         return alias.strategy or self.environment.strategy or self.routeiq.strategy
 
-    def artifact(self, alias: AliasSettings) -> Path | None:
-        """Return the absolute path of an alias's artifact, or None when neither it nor the section names one."""
-        path = alias.artifact or self.routeiq.artifact
-        return None if path is None else (self.environment.models_path or self.path.parent).absolute() / path
+    def artifact(self, alias: AliasSettings) -> Path | str | None:
+        """Return the absolute path or the address of an alias's artifact, None when neither it nor the section has one.
+
+        An address is text, a path is a Path.
+        """
+        name = alias.artifact or self.routeiq.artifact
+        if name is None or is_address(name):
+            return name
+        return (self.environment.models_path or self.path.parent).absolute() / name
+
+    @property
+    def artifacts(self) -> tuple[Path | str, ...]:
+        """All artifacts that the section names, in arms of experiments and for compound models too, each once."""
+        section = self.routeiq
+        arms = [arm.artifact for said in section.experiments.values() for arm in said.arms.values()]
+        own = [name for name in (*arms, *(said.artifact for said in section.compound.values())) if name is not None]
+        others = [AliasSettings(artifact=name) for name in own] + ([AliasSettings()] if section.compound else [])
+        found = [self.artifact(alias) for alias in (*section.aliases.values(), *others)]
+        return tuple(sorted({name for name in found if name is not None}, key=str))
+
+    @property
+    def artifact_cache(self) -> Path:
+        """Absolute path of the folder for artifacts that are named by an address."""
+        path = self.routeiq.artifact_cache.path
+        return self.environment.cache_folder / "routeiq" if path is None else self.path.parent.absolute() / path
 
     def learned(self, alias: str) -> Path:
         """Return the path beside which is kept what is learned from an alias's artifact."""
         artifact = self.artifact(self.routeiq.aliases.get(alias, AliasSettings())) or Path(alias)
+        if isinstance(artifact, str):
+            artifact = self.path.parent / stem(artifact)
         folder = self.routeiq.online.state_path
         beside = artifact if folder is None else folder / artifact.name
         return self.path.parent.absolute() / beside
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Everything that was read for these settings: configuration, what it includes, artifacts with manifests."""
-        artifacts = {self.artifact(alias) for alias in self.routeiq.aliases.values()}
-        parts = [path.with_suffix(end) for path in sorted(filter(None, artifacts)) for end in (".npz", ".json")]
+        """Everything that was read for these settings: configuration, what it includes, artifacts with manifests.
+
+        Of an artifact with an address it is the file that says what the address means.
+        """
+        cache = ArtifactCache(self.artifact_cache, 0)
+        parts: list[Path] = []
+        for name in self.artifacts:
+            if isinstance(name, str):
+                parts.append(cache.state_file(name))
+            else:
+                parts += [name.with_suffix(end) for end in (".npz", ".json")]
         return (*self.document.files, *parts)
 
     def where(self, *path: str | int) -> str:

@@ -7,7 +7,18 @@ files or the environment (`config.load`) and does not know which strategies and 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    model_validator,
+)
+
+from routeiq.config.addresses import checked
 
 SECTION = "routeiq_settings"
 """The key of RouteIQ's section at the top level of LiteLLM's config.yaml."""
@@ -20,6 +31,10 @@ def _empty_if_none(value: Any) -> Any:
     return {} if value is None else value
 
 
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
+
 class Concern(BaseModel):
     """One group of settings: immutable, and an unknown key in it is an error."""
 
@@ -28,6 +43,9 @@ class Concern(BaseModel):
 
 Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[list[Name], Field(min_length=1)]
+ArtifactName = Annotated[str, Field(min_length=1), BeforeValidator(_as_text), AfterValidator(checked)]
+"""A path, or an address such as `s3://BUCKET/PATH/knn.npz`."""
+
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -64,7 +82,7 @@ class AliasSettings(Concern):
     strategy: Name | None = Field(
         default=None, description="Strategy of this alias. Default: the `strategy` of the section."
     )
-    artifact: Path | None = Field(
+    artifact: ArtifactName | None = Field(
         default=None, description="Trained artifact of this alias. Default: the `artifact` of the section."
     )
     objective: Annotated[ObjectiveSettings, BeforeValidator(_empty_if_none)] = ObjectiveSettings()
@@ -88,7 +106,7 @@ class CompoundSettings(Concern):
         description="Model that verifies (`automix`; default: the one that answered), decomposes (`knn-multiround`; "
         "default: the cheapest) or leads (`llm-multiround`, `router-r1`; required).",
     )
-    artifact: Path | None = Field(
+    artifact: ArtifactName | None = Field(
         default=None,
         description="Trained artifact that says what to expect of each candidate. Default where one is needed "
         "(`knn-multiround`, `cascade` by `expected_score`): the `artifact` of the section.",
@@ -162,7 +180,9 @@ class ArmSettings(Concern):
 
     weight: Weight = Field(default=1.0, description="Share of the units, in proportion to the weights of all arms.")
     strategy: Name | None = Field(default=None, description="Strategy of this arm. Default: the alias's.")
-    artifact: Path | None = Field(default=None, description="Trained artifact of this arm. Default: the alias's.")
+    artifact: ArtifactName | None = Field(
+        default=None, description="Trained artifact of this arm. Default: the alias's."
+    )
     objective: ObjectiveSettings | None = Field(
         default=None, description="Objective of this arm. Default: the alias's."
     )
@@ -275,6 +295,35 @@ class OnlineSettings(Concern):
     save_updates: int = Field(default=200, ge=1, description="How much learning, in judgements, a crash may lose.")
 
 
+class ArtifactCacheSettings(Concern):
+    """Where artifacts with an address are kept on this host, see [artifacts](../operations/artifacts.md)."""
+
+    path: Path | None = Field(
+        default=None,
+        description="Folder that all gateways of a host share. Default: `routeiq` in the user's folder for caches "
+        "(`XDG_CACHE_HOME`, else `~/.cache`).",
+    )
+    max_disk_mb: float = Field(
+        default=4096.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Megabytes on disk; what was not used for longest goes first. What this gateway serves with stays.",
+    )
+    max_memory_mb: float = Field(
+        default=1024.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Megabytes of mapped artifacts that a worker holds on to, besides those that serve.",
+    )
+    lease_s: float = Field(
+        default=30.0,
+        ge=1,
+        le=600,
+        allow_inf_nan=False,
+        description="Seconds after which a process that fetches and stands still is replaced by another.",
+    )
+
+
 class SignatureSettings(Concern):
     """Whose artifacts are served."""
 
@@ -379,7 +428,12 @@ class RouteIQSettings(Concern):
     """The section `routeiq_settings`."""
 
     strategy: Name = Field(default=DEFAULT_STRATEGY, description="Strategy of every alias that names none.")
-    artifact: Path | None = Field(default=None, description="Trained artifact (`.npz`) of every alias that names none.")
+    artifact: ArtifactName | None = Field(
+        default=None,
+        description="Trained artifact of every alias that names none: a path (`.npz`), an address "
+        "(`s3://BUCKET/PATH/knn.npz`, `gs://`, `https://`, `file:///`), or that of a pointer (`.json`), see "
+        "[artifacts](../operations/artifacts.md).",
+    )
     aliases: Annotated[
         dict[Name, Annotated[AliasSettings, BeforeValidator(_empty_if_none)]], BeforeValidator(_empty_if_none)
     ] = Field(default={}, description="The virtual models, by the name that clients give as `model`.")
@@ -399,6 +453,7 @@ class RouteIQSettings(Concern):
         )
     )
     online: Annotated[OnlineSettings, BeforeValidator(_empty_if_none)] = OnlineSettings()
+    artifact_cache: Annotated[ArtifactCacheSettings, BeforeValidator(_empty_if_none)] = ArtifactCacheSettings()
     signatures: Annotated[SignatureSettings, BeforeValidator(_empty_if_none)] = SignatureSettings()
     limits: Annotated[LimitsSettings, BeforeValidator(_empty_if_none)] = LimitsSettings()
     breakers: Annotated[BreakerSettings, BeforeValidator(_empty_if_none)] = BreakerSettings()

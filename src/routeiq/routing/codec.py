@@ -8,6 +8,7 @@ the business of an `ArtifactStore`.
 import hashlib
 import io
 import json
+import struct
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -19,6 +20,7 @@ from routeiq.core.artifact import ARTIFACT_SCHEMA, Artifact, Manifest
 from routeiq.core.errors import ArtifactDigestMismatch, ArtifactError, ArtifactSchemaTooNew, EmbedderMismatch, nearest
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+_LOCAL_HEADER, _FIELD_HEADER, _PADDING_FIELD, _ALIGNMENT = 30, 4, 0xD935, 64
 _FIELDS = {field.name for field in fields(Manifest)}
 _REQUIRED = ("strategy", "version", "candidates", "sha256")
 _TEXT = ("strategy", "version", "sha256", "created")
@@ -155,8 +157,22 @@ def _pack(arrays: Mapping[str, Any]) -> bytes:
         for name in sorted(arrays):
             member = io.BytesIO()
             np.lib.format.write_array(member, np.ascontiguousarray(arrays[name]), version=(1, 0), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy", _EPOCH), member.getvalue())
+            info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
+            info.extra = _padding(content.tell() + _LOCAL_HEADER + len(info.filename.encode()))
+            archive.writestr(info, member.getvalue())
     return content.getvalue()
+
+
+def _padding(start: int) -> bytes:
+    """Return the extra field of a member that would start at `start`, so that its array can be used where it lies.
+
+    Numpy pads its own header to 64 bytes; the field is the one that Android's `zipalign` writes.
+    """
+    missing = -start % _ALIGNMENT
+    if missing == 0:
+        return b""
+    length = missing if missing >= _FIELD_HEADER else missing + _ALIGNMENT
+    return struct.pack("<HH", _PADDING_FIELD, length - _FIELD_HEADER) + bytes(length - _FIELD_HEADER)
 
 
 def _unpack(content: bytes, name: str) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from routeiq.config.compile import compile_snapshot
 from routeiq.config.load import Settings
 from routeiq.core.candidate import Candidate
 from routeiq.core.errors import ConfigError
-from routeiq.core.ports import ArtifactStore, Embedder, Telemetry
+from routeiq.core.ports import Embedder, Telemetry
 from routeiq.routing.learners import Learners
 from routeiq.routing.snapshot import Snapshot
+from routeiq.wiring.artifacts import Artifacts, artifacts_of
 
 
 def embedder_of(settings: Settings) -> Embedder | None:
@@ -32,27 +33,15 @@ def encoder(folder: Path | None) -> Embedder:
     return OnnxEmbedder(folder)
 
 
-def snapshot_of(settings: Settings, candidates: Sequence[Candidate], embedder: Embedder | None) -> Snapshot:
-    """Return the compiled configuration; raises ConfigError or ArtifactError."""
-    return compile_snapshot(settings, candidates, artifacts_of(settings), embedder)
+def snapshot_of(
+    settings: Settings, candidates: Sequence[Candidate], embedder: Embedder | None, artifacts: Artifacts | None = None
+) -> Snapshot:
+    """Return the compiled configuration; raises ConfigError, ArtifactError, or SourceUnavailable for an address.
 
-
-def artifacts_of(settings: Settings) -> ArtifactStore:
-    """Return where artifacts come from, with whose word they need; raises ConfigError."""
-    from routeiq.adapters.files.artifacts import FileArtifactStore
-
-    wanted = settings.routeiq.signatures
-    if not wanted.trusted_keys:
-        return FileArtifactStore()
-    try:
-        from routeiq.adapters.signing import SignedArtifactStore, TrustedKeys
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"signatures need {error.name}; run: pip install 'routeiq-router[proxy]'") from None
-    try:
-        trusted = TrustedKeys(wanted.trusted_keys)
-    except ConfigError as error:
-        raise ConfigError(f"{settings.where('signatures', 'trusted_keys')}: {error.message}") from None
-    return SignedArtifactStore(FileArtifactStore(), trusted, wanted.required)
+    `artifacts` are those of a process that serves already; without them it is one that starts, and waits for others.
+    """
+    store = (artifacts or artifacts_of(settings)).store(settings, strict=artifacts is not None)
+    return compile_snapshot(settings, candidates, store, embedder)
 
 
 def learners_of(settings: Settings, telemetry: Telemetry) -> Learners:

@@ -44,6 +44,7 @@ def test_variables_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "DATABASE_URL": "postgresql://litellm:secret@db/litellm",
         "ROUTEIQ_DATABASE_URL": "postgresql://routeiq:secret@db/routeiq",
         "LITELLM_SALT_KEY": "sk-salt",
+        "XDG_CACHE_HOME": "/var/cache",
         "ROUTEIQ_HOT_RELOAD": "false",
         "ROUTEIQ_RELOAD_INTERVAL": "2.5",
         "ROUTEIQ_SECRETS_DIR": "/run/secrets:/vault/secrets",
@@ -61,6 +62,7 @@ def test_variables_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert environment.redis is not None
     assert environment.redis.shown == "redis+cluster://one:6379,two:6379"
     assert environment.models_path == tmp_path
+    assert environment.cache_folder == Path("/var/cache")
     assert environment.config_path == Path("/etc/litellm.yaml")
     assert environment.master_key is not None
     assert environment.master_key.get_secret_value() == "sk-master"
