@@ -104,11 +104,14 @@ class Shared:
         """Whether what is written here reaches other workers."""
         return self.address is not None
 
+    @property
+    def cut_off(self) -> bool:
+        """Whether this worker has others (`lonely`) that would not hear of a change."""
+        return self.lonely and not self.everywhere
+
     def experiments(self, failed: Failed) -> Experiments:
-        """Return the experiments of this worker; one of several that share nothing (`lonely`) may not change any."""
-        reason = "the workers of this gateway share nothing; set REDIS_URL to change experiments for all"
-        alone = lambda: reason if self.lonely and not self.everywhere else None  # noqa: E731
-        return Experiments(self.mirror, self.state, self.clock, failed, alone)
+        """Return the experiments of this worker."""
+        return Experiments(self.mirror, self.state, self.clock, failed)
 
     def conversations(self, said: AffinitySettings, failed: Failed) -> Conversations:
         """Return who remembers conversations; without a store for all workers each remembers its own."""
@@ -234,8 +237,7 @@ class SharedLoad:
 class StrategySwitch:
     """Has the strategies that an admin chose, here or at another worker, take effect in this one.
 
-    `attempt` compiles the configuration with given choices, and raises when it cannot be used; `lonely` says that
-    there are other workers in this replica.
+    `attempt` compiles the configuration with given choices, and raises when it cannot be used.
     """
 
     def __init__(
@@ -244,11 +246,9 @@ class StrategySwitch:
         reloader: "Reloader",
         holder: SnapshotHolder,
         attempt: Callable[[Mapping[str, str]], object],
-        *,
-        lonely: bool,
     ) -> None:
         self._shared, self._reloader, self._holder = shared, reloader, holder
-        self._attempt, self._lonely = attempt, lonely
+        self._attempt = attempt
         self._looks = Errands()
         self._taken: dict[str, str] = {}
 
@@ -269,14 +269,12 @@ class StrategySwitch:
         """Return what answers admins."""
         from routeiq.http.strategy import StrategyEndpoint
 
-        shared, reason = self._shared, "the workers of this gateway share nothing; set REDIS_URL to choose for all"
         return StrategyEndpoint(
-            state=shared.state,
-            mirror=shared.mirror,
+            state=self._shared.state,
+            mirror=self._shared.mirror,
             aliases=self._strategies,
             attempt=self._attempt,
             look=self.look,
-            lonely=reason if self._lonely and not shared.everywhere else None,
         )
 
     def _strategies(self) -> Mapping[str, str]:

@@ -24,6 +24,8 @@ EXPERIMENT_CHANGED: Final = "experiment.changed"
 SECRET_ROTATED: Final = "secret.rotated"  # noqa: S105 - the name of an event
 ARTIFACT_FETCHED: Final = "artifact.fetched"
 ARTIFACT_REFUSED: Final = "artifact.refused"
+RELOAD_ORDERED: Final = "reload.ordered"
+ROLLBACK_ORDERED: Final = "rollback.ordered"
 RESTART_ORDERED: Final = "restart.ordered"
 ACCESS_REFUSED: Final = "access.refused"
 
@@ -36,6 +38,8 @@ KINDS: Final = (
     SECRET_ROTATED,
     ARTIFACT_FETCHED,
     ARTIFACT_REFUSED,
+    RELOAD_ORDERED,
+    ROLLBACK_ORDERED,
     RESTART_ORDERED,
     ACCESS_REFUSED,
 )
@@ -50,7 +54,10 @@ SIGNAL: Final = "signal"
 STRANGER: Final = "stranger"
 """The actor of a request without a valid key."""
 
-WORDS: Final = frozenset({GATEWAY, SIGNAL, STRANGER})
+NAMELESS: Final = "nameless"
+"""The actor of a request that LiteLLM let in without saying by which key or for which user."""
+
+WORDS: Final = frozenset({GATEWAY, SIGNAL, STRANGER, NAMELESS})
 """Actors that are no hash of a key."""
 
 

@@ -35,16 +35,12 @@ RUNS_KEPT = 256
 
 @dataclass(slots=True, eq=False)
 class Experiments:
-    """The experiments of one worker. Everything but `steer` reads and writes memory only.
-
-    `lonely` returns why nothing can be changed here, where other workers would not hear of it, else None.
-    """
+    """The experiments of one worker. Everything but `steer` reads and writes memory only."""
 
     mirror: Mirror
     state: SharedState
     clock: Clock
     failed: Callable[[str, BaseException], None]
-    lonely: Callable[[], str | None] = lambda: None
     _seen: "OrderedDict[str, set[int]]" = field(default_factory=OrderedDict)
     _said: dict[str, tuple[bytes, tuple[str, ...], Steering | None]] = field(default_factory=dict)
     _behind: WriteBehind = field(init=False)
@@ -129,8 +125,6 @@ class Experiments:
 
         Raises StateUnavailable when the shared state does not answer, or when others keep writing.
         """
-        if (reason := self.lonely()) is not None:
-            raise StateUnavailable(reason)
         for _ in range(TRIES):
             found = await self.state.get(WEIGHTS, plan.name)
             before = None if found is None else Steering.decoded(found.value, plan.arms)

@@ -24,7 +24,12 @@ _TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_
 
 
 class Json(JSONResponse):
-    """JSON in ASCII, so that text which is not valid Unicode cannot break an answer; never kept by a cache."""
+    """JSON in ASCII, so that text which is not valid Unicode cannot break an answer; never kept by a cache.
+
+    `reason` is our reason word of a refusal.
+    """
+
+    reason: str | None = None
 
     def __init__(self, content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(content, status, {"cache-control": "no-store", **(headers or {})})
@@ -39,7 +44,9 @@ def refusal(status: int, reason: str, message: str, headers: Mapping[str, str] |
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     if status == 503:
         headers = {"retry-after": str(RETRY_AFTER_S), **(headers or {})}
-    return Json({"error": {"message": message, "type": kind, "param": None, "code": reason}}, status, headers)
+    answer = Json({"error": {"message": message, "type": kind, "param": None, "code": reason}}, status, headers)
+    answer.reason = reason
+    return answer
 
 
 def failure(error: RouteIQError) -> Response:

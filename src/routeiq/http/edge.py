@@ -9,10 +9,12 @@ from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from routeiq.core.audit import AuditTrail, NoAudit
 from routeiq.core.ports import Authenticator, OutcomeLog
 from routeiq.core.trace import CURRENT
 from routeiq.flow import RequestFlow
 from routeiq.guard.drain import Drain, Phase
+from routeiq.http.admin import AdminDoor
 from routeiq.http.answers import refusal
 from routeiq.http.endings import follow_up
 from routeiq.http.endpoints import Endpoints, Handler, Status, Translate
@@ -38,6 +40,7 @@ class Edge:
     `checks` to readiness. `sample_ratio` is the share of traces begun here that are sampled. `drain` says when work is
     refused; without one it never is. `traffic` knows what is under way. `gate` lets calls to models in; without one
     all come in.
+    `door` is what admins come through; without one nothing is audited.
     `sync` tells of the configuration, `more` are the endpoints of other parts, by their entry in the table.
     """
 
@@ -60,6 +63,7 @@ class Edge:
         gate: Gate | None = None,
         sync: Sync = fixed,
         more: Mapping[Endpoint, Handler] | None = None,
+        door: AdminDoor | None = None,
     ) -> None:
         self.traffic = Traffic()
         self.retiring = False
@@ -74,7 +78,8 @@ class Edge:
         self._lifespan = Lifespan(inner, self.health, log, flow.telemetry, on_startup, on_shutdown, deliver)
         load = {} if gate is None else {LOAD: LoadEndpoint(gate.admission, flow.breakers, flow.clock)}
         also: dict[Endpoint, Handler] = {**load, **handlers(flow), **(more or {})}
-        self._keyed = Endpoints(flow, log, auth, translate, self.health, status, also)
+        door = door or AdminDoor(AuditTrail(NoAudit(), flow.clock))
+        self._keyed = Endpoints(flow, log, auth, translate, self.health, status, door, also)
         self._probes = Probes(self.health, metrics, sync)
         self._open_paths = frozenset(endpoint.path for endpoint in OPEN)
 

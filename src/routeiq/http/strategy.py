@@ -12,10 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from routeiq.config.reload import SyncStatus
-from routeiq.core.errors import ArtifactError, ConfigError, RequestInvalid, StateUnavailable
+from routeiq.core.errors import ArtifactError, ConfigError, RequestInvalid
 from routeiq.core.request import Caller
 from routeiq.core.shared import SharedState
 from routeiq.guard.mirror import Mirror
+from routeiq.http.admin import noted
 from routeiq.http.answers import Json, refusal
 from routeiq.http.bodies import read_object, shown
 
@@ -28,7 +29,7 @@ class StrategyEndpoint:
     """`POST /routeiq/admin/strategy` with `{"alias", "strategy"}` (null: the file's again), and GET for what is chosen.
 
     `attempt` compiles the configuration with these choices and raises when that fails. `look` has this worker take up
-    what the mirror holds. `lonely` says why nothing can be chosen here, or is None. Admins only.
+    what the mirror holds.
     """
 
     state: SharedState
@@ -36,20 +37,15 @@ class StrategyEndpoint:
     aliases: Callable[[], Mapping[str, str]]
     attempt: Callable[[Mapping[str, str]], object]
     look: Callable[[], Awaitable[SyncStatus]]
-    lonely: str | None = None
 
     async def __call__(self, request: Request, caller: Caller, _: str) -> Response:
         """Answer one request."""
-        if not caller.admin:
-            return refusal(403, "forbidden", "strategies are chosen with LiteLLM's master key or a proxy admin's key")
         if request.method == "GET":
             return Json(self._form())
         alias, strategy = self._asked(await read_object(request, BODY_LIMIT))
-        if self.lonely is not None:
-            raise StateUnavailable(self.lonely)
         await self.mirror.refresh(AREA)
-        if not self.mirror.reachable:
-            raise StateUnavailable("strategies cannot be changed while shared state does not answer; try again")
+        before = self.aliases()[alias]
+        noted(request, alias, before, strategy)
         chosen = {name: value for name, value in self._chosen().items() if name != alias}
         try:
             await asyncio.to_thread(self.attempt, chosen if strategy is None else {**chosen, alias: strategy})
@@ -58,6 +54,7 @@ class StrategyEndpoint:
         await self.state.put(AREA, alias, None if strategy is None else strategy.encode())
         await self.mirror.refresh(AREA)
         status = await self.look()
+        noted(request, alias, before, self.aliases().get(alias))
         return Json({**self._form(), "snapshot": status.version}, 200 if status.state == "ok" else 422)
 
     def _asked(self, body: Mapping[str, object]) -> tuple[str, str | None]:

@@ -1,20 +1,29 @@
 """The table of RouteIQ's own endpoints: the one list that requests are served by.
 
-Owns paths and methods. docs/reference/http.md is checked against it.
+Owns paths and methods, which endpoints are for admins only, and what the audit calls the changes they make.
+docs/reference/http.md is checked against it.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from routeiq.core import audit
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One endpoint. `{id}` in a path stands for one segment; `keyed` ones need a LiteLLM key."""
+    """One endpoint. `{id}` in a path stands for one segment; `keyed` ones need a LiteLLM key, `admin` ones an admin's.
+
+    `kind` is what the audit calls the change that it makes; `shared` ones refuse it while it cannot reach all workers.
+    """
 
     method: str
     path: str
     summary: str
     keyed: bool = True
+    admin: bool = False
+    kind: str | None = None
+    shared: bool = False
 
     @property
     def prefix(self) -> str | None:
@@ -41,13 +50,23 @@ ROUTE = Endpoint("POST", "/routeiq/route", "what would be decided for a prompt; 
 FEEDBACK = Endpoint("POST", "/routeiq/feedback", "a score or a comparison for an answer, by decision id")
 STATUS = Endpoint("GET", "/routeiq/status", "version, snapshot, aliases and the state of this worker's parts")
 LOAD = Endpoint("GET", "/routeiq/load", "how busy the worker that answers is, and its circuit breakers")
-RELOAD = Endpoint("POST", "/routeiq/reload", "looks for a changed configuration now; admins only")
 EXPERIMENTS = Endpoint("GET", "/routeiq/experiments", "the experiments, each arm with its intervals")
 EXPERIMENT = Endpoint("GET", "/routeiq/experiments/{id}", "one experiment, by its name")
-STEER = Endpoint("POST", "/routeiq/experiments/{id}", "changes weights, stops, promotes or resumes; admins only")
-STRATEGY = Endpoint("POST", "/routeiq/admin/strategy", "changes an alias's strategy in every worker; admins only")
-STRATEGIES = Endpoint("GET", "/routeiq/admin/strategy", "the strategies that admins chose; admins only")
-ROLLBACK = Endpoint("POST", "/routeiq/admin/rollback", "puts a version back that served before, in every worker")
+
+
+def _changes(path: str, kind: str, summary: str, *, shared: bool = True) -> Endpoint:
+    return Endpoint("POST", path, f"{summary}; admins only", admin=True, kind=kind, shared=shared)
+
+
+RELOAD = _changes("/routeiq/reload", audit.RELOAD_ORDERED, "looks for a changed configuration now", shared=False)
+STEER = _changes(
+    "/routeiq/experiments/{id}", audit.EXPERIMENT_CHANGED, "changes weights, stops, promotes or resumes an experiment"
+)
+STRATEGY = _changes("/routeiq/admin/strategy", audit.STRATEGY_CHANGED, "changes an alias's strategy in every worker")
+STRATEGIES = Endpoint("GET", "/routeiq/admin/strategy", "the strategies that admins chose; admins only", admin=True)
+ROLLBACK = _changes(
+    "/routeiq/admin/rollback", audit.ROLLBACK_ORDERED, "puts a version back that served before, in every worker"
+)
 
 KEYED: tuple[Endpoint, ...] = (
     DECISION,

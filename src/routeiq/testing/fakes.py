@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from routeiq.core.audit import AuditEvent, NoAudit
 from routeiq.core.decision import Decision
 from routeiq.core.errors import UnknownDecision
 from routeiq.core.outcome import Feedback, Outcome
@@ -81,6 +82,24 @@ class RecordingLog:
     async def close(self) -> None:
         """Note that the log was closed."""
         self.closed = True
+
+
+@dataclass
+class RecordingAudit(NoAudit):
+    """An audit in a list. With a `trouble` it is one that cannot be written."""
+
+    events: list[AuditEvent] = field(default_factory=list)
+    flushed: int = 0
+    trouble: str | None = None
+
+    def record(self, event: AuditEvent) -> None:
+        """Keep an event."""
+        self.events.append(event)
+
+    def flush(self, within_s: float) -> bool:
+        """Note how many events were durable then."""
+        self.flushed = len(self.events)
+        return True
 
 
 @dataclass(slots=True)

@@ -57,8 +57,8 @@ def live_of(gateway: Gateway, siblings: "Siblings | None" = None, *, lonely: boo
     return Live(
         gateway,
         reloader,
-        StrategySwitch(shared, reloader, holder, lambda active: _read(gateway, active), lonely=lonely),
-        RollbackEndpoint(reloader, shared.mirror, lonely and not shared.everywhere),
+        StrategySwitch(shared, reloader, holder, lambda active: _read(gateway, active)),
+        RollbackEndpoint(reloader, shared.mirror),
         Convergence(
             shared,
             reloader,

@@ -62,6 +62,7 @@ def preload(settings: Settings) -> Preloaded:
 def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) -> "Edge":
     """Serve mode: return our edge around LiteLLM's application. One of several workers has siblings."""
     from routeiq.adapters.litellm import host, translate
+    from routeiq.http.admin import AdminDoor
     from routeiq.http.config_sync import ReloadEndpoint, open_form
     from routeiq.http.edge import Edge
     from routeiq.http.table import RELOAD, ROLLBACK, STRATEGIES, STRATEGY
@@ -114,6 +115,7 @@ def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) 
             **dict.fromkeys((STRATEGY, STRATEGIES), live.switch.endpoint()),
         },
         gate=_gate(gateway, host.cors_options(inner)),
+        door=AdminDoor(gateway.audit, shared.state, lambda: shared.cut_off),
     )
     live.convergence.going = lambda: edge.retiring or edge.health.draining
     return edge

@@ -127,13 +127,6 @@ async def test_without_shared_state_nothing_can_be_changed() -> None:
     assert (await at.ask("GET", "/routeiq/experiments/exp")).status_code == 200
 
 
-async def test_workers_that_share_nothing_change_nothing() -> None:
-    """One of several workers without a common store refuses, because the others would not hear of it."""
-    at, experiments, _ = running()
-    experiments.lonely = lambda: "set REDIS_URL"
-    assert code(await post(at, {"action": "stop"})) == (503, "state_unavailable")
-
-
 @pytest.mark.parametrize(
     ("body", "words"),
     [
