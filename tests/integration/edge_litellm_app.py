@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from routeiq.adapters.litellm import host, translate
+from routeiq.adapters.litellm import host, refusals, translate
 from routeiq.adapters.litellm.hook import RouteIQHook
 from routeiq.core.candidate import Candidate
 from routeiq.core.request import Caller, RouteRequest, Surface
@@ -81,6 +81,7 @@ def app() -> Edge:
         log=log,
         auth=host.KeyAuthenticator(access),
         translate=asked,
+        worded=refusals.worded,
         metrics=lambda: (b"", "text/plain"),
         on_startup=start,
         on_shutdown=log.close,

@@ -107,6 +107,22 @@ def test_the_keys_are_litellms(gateway: httpx.Client) -> None:
     assert gateway.get("/health/liveliness", headers={"authorization": "Bearer sk-wrong"}).json() == {"status": "alive"}
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
+def test_a_call_without_a_key_is_refused_in_words(gateway: httpx.Client, path: str) -> None:
+    """LiteLLM ends in an error of its own when it refuses a key and has no database client; the caller reads 401."""
+    for wrong in ("", "Bearer", "sk-without-its-word"):
+        answer = gateway.post(path, json={"model": "auto", "messages": MESSAGES}, headers={"authorization": wrong})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthenticated"), wrong
+
+
+@pytest.mark.parametrize("body", ["null", "[]", "5", '"text"'])
+def test_json_that_is_no_object_is_the_callers_mistake(gateway: httpx.Client, body: str) -> None:
+    """A list, a number, a string or null for a body is answered with 400, and the connection lives on."""
+    for _ in range(3):
+        answer = gateway.post("/v1/chat/completions", content=body, headers={"content-type": "application/json"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "request_invalid"), answer.text
+
+
 def test_a_dry_run_asks_litellm_who_may_call_what(gateway: httpx.Client) -> None:
     """The master key may call every candidate, and no call is made."""
     found = gateway.post("/routeiq/route", json={"model": "auto", "messages": MESSAGES}).json()

@@ -5,7 +5,7 @@ buffered, so streams and disconnects reach both sides as they are.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -27,14 +27,21 @@ from routeiq.http.probes import Checks, Health, Metrics, Probes, Sync, fixed
 from routeiq.http.table import LOAD, OPEN, Endpoint, is_ours
 from routeiq.http.traffic import CLOSING, Exchange, Traffic, draining, handing_over, is_stream, stream_id
 
+Worded = Callable[[Exception], tuple[int, str, str] | None]
+
 
 def _nothing() -> Mapping[str, str]:
     return {}
 
 
+def _never(error: Exception) -> tuple[int, str, str] | None:
+    return None
+
+
 class Edge:
     """Our ASGI application around another one.
 
+    `worded` returns status, reason word and message of what the inner application meant by an error, or None.
     `metrics` returns the exposition and its content type. `on_startup` runs after the inner application has started,
     `on_shutdown` after it has stopped or failed to; it closes the log and telemetry. `status` adds to /routeiq/status,
     `checks` to readiness. `sample_ratio` is the share of traces begun here that are sampled. `drain` says when work is
@@ -61,6 +68,7 @@ class Edge:
         sample_ratio: float = 1.0,
         drain: Drain | None = None,
         gate: Gate | None = None,
+        worded: Worded = _never,
         sync: Sync = fixed,
         more: Mapping[Endpoint, Handler] | None = None,
         door: AdminDoor | None = None,
@@ -75,6 +83,7 @@ class Edge:
         self._inner = inner
         self._flow = flow
         self._sample_ratio = sample_ratio
+        self._worded = worded
         self._lifespan = Lifespan(inner, self.health, log, flow.telemetry, on_startup, on_shutdown, deliver)
         load = {} if gate is None else {LOAD: LoadEndpoint(gate.admission, flow.breakers, flow.clock)}
         also: dict[Endpoint, Handler] = {**load, **handlers(flow), **(more or {})}
@@ -165,10 +174,16 @@ class Edge:
                     await self._gate.through(app, inside, receive, answer, exchange, arrival.call_id)
                 else:
                     await app(inside, receive, answer)
-            except Exception:
-                if not exchange.begun and not exchange.cut:
-                    message = "the gateway failed on this request; its log has the cause under the request id"
-                    await refusal(500, "internal", message)(scope, receive, answer)
+            except Exception as error:
+                if exchange.begun or exchange.cut:
+                    raise
+                meant = self._worded(error)
+                if meant is not None:
+                    await refusal(*meant)(scope, receive, answer)
+                    return
+                message = "the gateway failed on this request; its log has the cause under the request id"
+                # The server closes the connection of a request that raised: a client that was not told reuses it.
+                await refusal(500, "internal", message, {"connection": "close"})(scope, receive, answer)
                 raise
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:

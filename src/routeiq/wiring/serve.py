@@ -61,7 +61,7 @@ def preload(settings: Settings) -> Preloaded:
 
 def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) -> "Edge":
     """Serve mode: return our edge around LiteLLM's application. One of several workers has siblings."""
-    from routeiq.adapters.litellm import host, translate
+    from routeiq.adapters.litellm import host, refusals, translate
     from routeiq.http.admin import AdminDoor
     from routeiq.http.config_sync import ReloadEndpoint, open_form
     from routeiq.http.edge import Edge
@@ -101,6 +101,7 @@ def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) 
         log=gateway.log,
         auth=auth,
         translate=translate.preview,
+        worded=refusals.worded,
         metrics=gateway.metrics.render if siblings is None else siblings.metrics(gateway.metrics.render),
         drain=Drain(settings.environment.lame_duck_s, settings.environment.drain_timeout_s),
         on_startup=started,

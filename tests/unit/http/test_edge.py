@@ -154,6 +154,7 @@ async def test_the_failure_of_the_inner_application_is_answered_and_passed_on() 
     with pytest.raises(RuntimeError, match="inner broke"):
         await at.edge(*connection("/boom", said))
     assert said[0]["status"] == 500
+    assert (b"connection", b"close") in said[0]["headers"]
 
 
 def connection(path: str, said: list[Message], incoming: list[Message] | None = None) -> tuple[Any, Any, Any]:
