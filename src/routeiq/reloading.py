@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from routeiq.adapters.files.watched import WatchedFiles
 from routeiq.adapters.litellm.host import LiveModels
+from routeiq.config.bringing import Bring, Bringing
 from routeiq.config.environment import config_path, read_environment
 from routeiq.config.load import Settings
 from routeiq.config.reload import Reloader, SyncStatus
@@ -63,8 +64,12 @@ def reloader_of(
     flow: RequestFlow,
     metrics: "PrometheusTelemetry",
     read: Callable[[], tuple[Settings, Snapshot]],
+    bring: Bring | None = None,
 ) -> Reloader:
-    """Return what has a changed configuration take effect in this process; `read` loads and compiles it."""
+    """Return what has a changed configuration take effect in this process; `read` loads and compiles it.
+
+    `bring` fetches the artifacts that have an address.
+    """
 
     def report(status: SyncStatus) -> None:
         metrics.configured(status.state)
@@ -100,6 +105,7 @@ def reloader_of(
         report=report,
         syncer=syncer,
         fetched=fetched,
+        artifacts=None if bring is None else Bringing(bring, fetched),
     )
 
 
@@ -115,4 +121,7 @@ async def keep_reloading(
     with suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread: files are still looked at
         loop.add_signal_handler(signal.SIGHUP, lambda: nudges.start(nudged()))
     if settings.environment.hot_reload:
-        await reloader.run(settings.environment.reload_interval, failed, random.Random())  # noqa: S311 - no secret
+        poll_s, chance = settings.environment.reload_interval, random.Random()  # noqa: S311 - no secret
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(reloader.run(poll_s, failed, chance), name="routeiq-reload-files")
+            loops.create_task(reloader.follow(poll_s, failed, chance), name="routeiq-reload-artifacts")

@@ -260,7 +260,7 @@ class StrategySwitch:
     async def look(self) -> "SyncStatus":
         """Take up what is chosen now, unless it is in force."""
         chosen = self._shared.strategies()
-        status = await self._reloader.check(force=chosen != self._taken)
+        status = await self._reloader.check(force=chosen != self._taken, fetch=False)
         if status.state != "rejected":
             self._taken = chosen
         return status

@@ -89,21 +89,21 @@ class ArtifactFetcher:
         if trouble is not None:
             raise trouble
 
-    def path(self, address: str, *, strict: bool, wait_s: float = 0.0) -> Path:
-        """Return the arrays file of an address in the cache, fetched if it was not there.
+    def path(self, address: str, *, strict: bool, wait_s: float | None = 0.0) -> Path:
+        """Return the arrays file of an address in the cache, fetched if it was not there and `wait_s` is not None.
 
         Raises ArtifactError when its newest version was refused; unless `strict`, the one before it is returned then.
         Raises SourceUnavailable when nothing can be had.
         """
         self._followed |= {address}
         state = self.cache.state(address)
-        if state.content is None and state.refused is None:
+        if state.content is None and state.refused is None and wait_s is not None:
             self._ensure(address, wait_s, 0.0)
             state = self.cache.state(address)
         if state.refused is not None and (strict or state.content is None):
             raise _KINDS.get(state.refused.reason, ArtifactError)(state.refused.message)
         if state.content is None:
-            raise SourceUnavailable(f"{addresses.shown(address)}: another process is fetching it; it is there soon")
+            raise SourceUnavailable(f"{addresses.shown(address)}: has not been fetched yet; it is tried again")
         self.cache.used(state.content)
         return self.cache.arrays(state.content)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from routeiq.config.bringing import Bringing
 from routeiq.config.load import Settings
 from routeiq.config.rehearsal import rehearse
 from routeiq.config.sync import Syncer
@@ -113,7 +114,8 @@ class Reloader:
 
     `read` loads the settings and compiles a snapshot, in a thread. `files` names what a configuration is made of.
     `report` hears of every reload that was accepted or rejected. `syncer` brings the files here first if they come
-    from elsewhere; `fetched` hears of each try whether that place answered.
+    from elsewhere; `fetched` hears of each try whether that place answered. `artifacts` brings those that have an
+    address.
     """
 
     def __init__(
@@ -130,6 +132,7 @@ class Reloader:
         report: Report,
         syncer: Syncer | None = None,
         fetched: Callable[[bool], None] = _ignore,
+        artifacts: Bringing | None = None,
     ) -> None:
         self.settings = settings
         self._holder = holder
@@ -142,7 +145,10 @@ class Reloader:
         self._report = report
         self._syncer = syncer
         self._fetched = fetched
-        self._busy = asyncio.Lock()
+        self._artifacts = artifacts
+        self._fetching, self._busy = asyncio.Lock(), asyncio.Lock()
+        self._trouble: str | None = None
+        self._try_again = False
         self._also_stale: tuple[str, ...] = ()
         watched.replace(files(settings))
         digest, now = watched.digest(), clock.now()
@@ -173,22 +179,45 @@ class Reloader:
             await asyncio.sleep(pause)
             pause = chance.uniform(SHORTEST_PAUSE * poll_s, poll_s)
             try:
-                await self.check()
+                await self._fetch()
+                await self._look(force=False)
             except Exception as error:  # noqa: BLE001 - background loop: the next look may well succeed
                 failed("reload", error)
 
-    async def check(self, force: bool = False) -> SyncStatus:
+    async def follow(self, poll_s: float, failed: Callable[[str, BaseException], None], chance: random.Random) -> None:
+        """Look for new artifacts as `run` does for new files, beside it: a store that is slow keeps nothing up."""
+        while self._artifacts is not None:
+            await asyncio.sleep(chance.uniform(SHORTEST_PAUSE * poll_s, poll_s))
+            try:
+                await self._bring(self.settings)
+                await self._look(force=False)
+            except Exception as error:  # noqa: BLE001 - background loop: the next look may well succeed
+                failed("reload", error)
+
+    async def check(self, force: bool = False, *, fetch: bool = True) -> SyncStatus:
         """Look, and reload when something changed since the last look, or whenever `force`. Never raises RouteIQError.
 
-        A version that was rejected is not tried again until it changes.
+        With `fetch` it looks at where files and artifacts come from, too. A version that was rejected is not tried
+        again until it changes, unless something of it could not be fetched.
         """
-        async with self._busy:
+        if fetch:
             await self._fetch()
+            await self._bring(self.settings)
+        return await self._look(force)
+
+    async def _look(self, force: bool) -> SyncStatus:
+        if self._artifacts is not None and (await self._differs() or self._try_again):
+            await self._bring(None)  # while this worker is not busy: what is new may take long to come
+        async with self._busy:
             seen = await asyncio.to_thread(self._watched.digest)
             self.status = replace(self.status, checked=self._clock.now())
-            if force or seen != self.status.seen:
+            if force or seen != self.status.seen or self._try_again:
                 await self._reload(seen)
             return self.status
+
+    async def _differs(self) -> bool:
+        async with self._busy:
+            return await asyncio.to_thread(self._watched.digest) != self.status.seen
 
     async def renew(self) -> None:
         """Have the host look up again what its models refer to, with the version that serves; raises what it raises."""
@@ -245,23 +274,38 @@ class Reloader:
         present = self._holder.current.version
         return tuple(version for version in reversed(self._history) if version != present)
 
+    async def _bring(self, settings: Settings | None) -> None:
+        """Bring the artifacts that have an address, of these settings or of the files as they are."""
+        if self._artifacts is not None:
+            await self._artifacts.now(settings)
+            self._tell_trouble()
+
+    def _tell_trouble(self) -> None:
+        artifacts = None if self._artifacts is None else self._artifacts.trouble
+        self.status = replace(self.status, source_error=self._trouble or artifacts)
+
     async def _fetch(self) -> None:
         """Bring the files here, if they come from elsewhere; when that fails, those that are here go on."""
         if self._syncer is None:
             return
+        async with self._fetching:
+            await self._synced(self._syncer)
+
+    async def _synced(self, syncer: Syncer) -> None:
         trouble = None
         try:
-            await asyncio.to_thread(self._syncer.sync)
+            await asyncio.to_thread(syncer.sync)
             self._fetched(True)
         except RouteIQError as error:
             trouble = error.message
             if isinstance(error, SourceUnavailable):
                 self._fetched(False)
         except OSError as error:
-            trouble = f"{self._syncer.to}: cannot be written: {error.strerror}"
-        if trouble is not None and trouble != self.status.source_error:
+            trouble = f"{syncer.to}: cannot be written: {error.strerror}"
+        if trouble is not None and trouble != self._trouble:
             logger.warning("the configuration could not be fetched, what is here goes on: %s", trouble)
-        self.status = replace(self.status, source_error=trouble)
+        self._trouble = trouble
+        self._tell_trouble()
 
     async def _reload(self, seen: str) -> None:
         begun = self._clock.monotonic()
@@ -293,6 +337,7 @@ class Reloader:
         return _Version(settings, snapshot, seen)
 
     def _accepted(self, version: _Version, begun: float) -> None:
+        self._try_again = False
         self.status = replace(
             self.status,
             state="ok",
@@ -313,6 +358,9 @@ class Reloader:
         return (*self._models.needs_restart(self._at_start.litellm, settings.litellm), *self._also_stale)
 
     def _rejected(self, seen: str, begun: float, reason: str, message: str) -> None:
+        again, self._try_again = self._try_again, reason == SourceUnavailable.reason
+        if again and (seen, reason) == (self.status.seen, self.status.reason):
+            return  # it still is not here; that has been said
         self.status = replace(
             self.status,
             state="rejected",

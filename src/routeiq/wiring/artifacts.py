@@ -39,14 +39,18 @@ class Artifacts:
 
         `strict` is for a process that serves: a version that was refused is not replaced by the one before it.
         """
-        return _signed(
-            settings, FetchedArtifactStore(self.fetcher, self.memory, strict, 0.0 if strict else START_WAIT_S)
-        )
+        wait_s = None if strict else START_WAIT_S
+        return _signed(settings, FetchedArtifactStore(self.fetcher, self.memory, strict, wait_s))
 
-    def refresh(self, settings: Settings) -> None:
-        """Bring what the settings name up to date; blocks; raises SourceUnavailable, and then all is as it was."""
+    def refresh(self, settings: Settings) -> int:
+        """Bring what the settings name up to date; return how many artifacts have an address. Blocks.
+
+        Raises SourceUnavailable, and then all is as it was.
+        """
         self.fetcher.leases = _leases(settings)
-        self.fetcher.refresh(followed_by(settings.artifacts), fresh_s=FRESH_S)
+        followed = followed_by(settings.artifacts)
+        self.fetcher.refresh(followed, fresh_s=FRESH_S)
+        return len(followed)
 
     def _told(self, address: str, state: State) -> None:
         refused = state.refused

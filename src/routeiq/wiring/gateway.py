@@ -17,6 +17,7 @@ from routeiq.guard.agreement import agreement
 from routeiq.routing.snapshot import SnapshotHolder
 from routeiq.routing.vitals import Vitals
 from routeiq.sharing import Shared, share, skewed
+from routeiq.wiring.artifacts import Artifacts, artifacts_of
 from routeiq.wiring.clock import SystemClock
 from routeiq.wiring.learning import embedder_of, learners_of, snapshot_of
 from routeiq.wiring.remembering import log_form, outcome_log_of
@@ -38,6 +39,7 @@ class Gateway:
     metrics: "PrometheusTelemetry"
     guards: Guards
     audit: AuditTrail
+    artifacts: Artifacts
     closers: tuple[Callable[[], None], ...] = ()
 
     async def close(self) -> None:
@@ -93,11 +95,12 @@ def assemble(
     `lost_lines` counts log lines that could not be written. What is `preloaded` is used as long as the files say so.
     """
     clock = SystemClock()
+    artifacts = artifacts_of(settings)
     if preloaded is not None and preloaded.fits(settings):
         embedder, snapshot = preloaded.embedder, preloaded.snapshot
     else:
         embedder = embedder_of(settings) if settings.enabled else None
-        snapshot = snapshot_of(settings, candidates, embedder)
+        snapshot = snapshot_of(settings, candidates, embedder, artifacts)
     shared = share(settings, clock, lambda where, error: telemetry.failed(where, error))
     experiments = shared.experiments(lambda where, error: telemetry.failed(where, error))
     log = outcome_log_of(settings, clock, shared.degraded)
@@ -129,5 +132,5 @@ def assemble(
         experiments=experiments,
         conversations=shared.conversations(settings.routeiq.affinity, telemetry.failed),
     )
-    audit = AuditTrail(NoAudit(), clock, shared.worker, lambda: shared.replica)
-    return Gateway(settings, flow, shared, log, metrics, guards, audit, (close_spans,))
+    audit = artifacts.audit = AuditTrail(NoAudit(), clock, shared.worker, lambda: shared.replica)
+    return Gateway(settings, flow, shared, log, metrics, guards, audit, artifacts, (close_spans,))

@@ -34,13 +34,18 @@ def encoder(folder: Path | None) -> Embedder:
 
 
 def snapshot_of(
-    settings: Settings, candidates: Sequence[Candidate], embedder: Embedder | None, artifacts: Artifacts | None = None
+    settings: Settings,
+    candidates: Sequence[Candidate],
+    embedder: Embedder | None,
+    artifacts: Artifacts | None = None,
+    *,
+    serving: bool = False,
 ) -> Snapshot:
     """Return the compiled configuration; raises ConfigError, ArtifactError, or SourceUnavailable for an address.
 
-    `artifacts` are those of a process that serves already; without them it is one that starts, and waits for others.
+    `artifacts` are those of the process, which is `serving` already, or is about to and waits for what it needs.
     """
-    store = (artifacts or artifacts_of(settings)).store(settings, strict=artifacts is not None)
+    store = (artifacts or artifacts_of(settings)).store(settings, strict=serving)
     return compile_snapshot(settings, candidates, store, embedder)
 
 

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from routeiq.config.active import with_strategies
 from routeiq.config.load import Settings, load
 from routeiq.config.reload import Reloader
 from routeiq.converging import Convergence
+from routeiq.core.errors import ConfigError
 from routeiq.guard.tasks import end
 from routeiq.http.rollback import RollbackEndpoint
 from routeiq.reloading import keep_reloading, reloader_of
@@ -52,7 +54,8 @@ class Live:
 def live_of(gateway: Gateway, siblings: "Siblings | None" = None, *, lonely: bool = False) -> Live:
     """Build what changes a process; `lonely` says that its replica has other workers."""
     shared, holder, settings = gateway.shared, gateway.flow.holder, gateway.settings
-    reloader = reloader_of(settings, gateway.flow, gateway.metrics, lambda: _read(gateway, shared.strategies()))
+    read, bring = (lambda: _read(gateway, shared.strategies())), partial(_bring, gateway)
+    reloader = reloader_of(settings, gateway.flow, gateway.metrics, read, bring)
     shared.lonely = lonely
     return Live(
         gateway,
@@ -73,4 +76,13 @@ def live_of(gateway: Gateway, siblings: "Siblings | None" = None, *, lonely: boo
 def _read(gateway: Gateway, active: Mapping[str, str]) -> tuple[Settings, Snapshot]:
     """Return the configuration as the files are now, with the strategies that admins chose, and what it compiles to."""
     settings = with_strategies(load(gateway.settings.path), active)
-    return settings, snapshot_of(settings, candidates_of(settings), gateway.flow.embedder)
+    compiled = snapshot_of(settings, candidates_of(settings), gateway.flow.embedder, gateway.artifacts, serving=True)
+    return settings, compiled
+
+
+def _bring(gateway: Gateway, settings: Settings | None) -> int:
+    """Fetch the artifacts that settings name, or the files as they are now: whether those are right is for a reload."""
+    try:
+        return gateway.artifacts.refresh(settings or load(gateway.settings.path))
+    except ConfigError:
+        return 0

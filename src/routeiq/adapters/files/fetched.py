@@ -20,7 +20,7 @@ from routeiq.core.errors import ArtifactDigestMismatch, ArtifactError
 class Fetcher(Protocol):
     """Where fetched artifacts are."""
 
-    def path(self, address: str, *, strict: bool, wait_s: float = 0.0) -> Path:
+    def path(self, address: str, *, strict: bool, wait_s: float | None = 0.0) -> Path:
         """Return the arrays file of an address, its manifest beside it; raises ArtifactError, SourceUnavailable."""
         ...
 
@@ -72,13 +72,14 @@ class FetchedArtifactStore:
     """Implements `core.ports.ArtifactStore` for paths and addresses.
 
     With `strict`, an address whose newest version was refused raises what was wrong with it; else the one before it is
-    given: a process that starts has nothing else to serve. `wait_s` is how long others that fetch it are waited for.
+    given: a process that starts has nothing else to serve. `wait_s` is how long others that fetch it are waited for;
+    with None nothing is fetched here, because somebody else sees to that.
     """
 
     fetcher: Fetcher
     memory: ArtifactMemory
     strict: bool = True
-    wait_s: float = 0.0
+    wait_s: float | None = 0.0
     files: FileArtifactStore = field(default_factory=FileArtifactStore)
 
     def load(self, name: str) -> Artifact:
