@@ -11,7 +11,7 @@ import re
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -49,6 +49,18 @@ _CREDENTIALS = {
     "custom_litellm_key_header": "x-litellm-api-key",
 }
 """Parameters of LiteLLM's authentication and the headers that its web framework fills them from."""
+
+
+@cache
+def listed_prices() -> Mapping[str, Mapping[str, Any]]:
+    """Return LiteLLM's price map as it was when it was first asked for, which is before any request was served.
+
+    LiteLLM enters into its map what deployments say, some of it with their first call. Read from that, a configuration
+    would come to something else in every worker, by what the worker happens to have served.
+    """
+    import litellm
+
+    return {name: dict(said) for name, said in litellm.model_cost.items()}
 
 
 def refuse_bad_version() -> str:
