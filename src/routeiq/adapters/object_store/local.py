@@ -9,7 +9,7 @@ from pathlib import Path
 from routeiq.core.errors import SourceUnavailable
 from routeiq.core.objects import Listed, beginning
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)

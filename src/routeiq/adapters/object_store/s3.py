@@ -16,7 +16,7 @@ from routeiq.core.errors import SourceUnavailable
 from routeiq.core.objects import Listed, beginning
 
 CONNECT_S, READ_S, ATTEMPTS = 3, 10, 3
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
 _NOT_THERE = frozenset({"404", "NoSuchKey", "NotFound"})
 
 

@@ -16,7 +16,7 @@ TIMEOUT_S = 10.0
 LARGEST = 2 << 30
 """Largest object in bytes."""
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
 _OK, _PARTIAL, _NOT_FOUND = 200, 206, 404
 _PLAIN: Mapping[str, str] = {}
 
