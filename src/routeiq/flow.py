@@ -147,6 +147,9 @@ class RequestFlow:
         request, memory = passage.request, self.conversations
         if memory is None or request.session is None or not passage.snapshot.stays(request.alias):
             passage.features = await self._features(request.text)
+        elif self.embedder is None or self.embedder.inline:  # nothing to wait for, so nothing to do meanwhile
+            passage.features = await self._features(request.text)
+            await memory.ask(request)
         else:
             passage.features, _ = await asyncio.gather(self._features(request.text), memory.ask(request))
         if self.degraded is not None and self.embedder is not None:

@@ -42,8 +42,8 @@ def decision_headers(decision: Decision, served: str | None = None) -> dict[str,
 
 
 def hint(headers: Mapping[str, str]) -> str | None:
-    """Return the model that a caller would like, or None."""
-    return next((v.strip() or None for k, v in headers.items() if k.lower() == HINT), None)
+    """Return the model that a caller would like, or None; names of headers are lower-case."""
+    return headers.get(HINT, "").strip() or None
 
 
 def _printable(value: str) -> str:

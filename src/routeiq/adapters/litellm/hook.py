@@ -5,7 +5,8 @@ dictionaries mean is `translate`'s business, what its running state says is `hos
 """
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from litellm.integrations.custom_logger import CustomLogger
@@ -63,15 +64,16 @@ class RouteIQHook(CustomLogger):  # type: ignore[misc] # LiteLLM ships no usable
         request = {} if request_kwargs is None else request_kwargs
         try:
             passage = self._passage(request) or await self._opened_late(model, messages, request)
-            refused = await self._refused(passage, model, healthy_deployments, request)
+            names = dict.fromkeys(map(name_of, healthy_deployments))
+            refused = await self._refused(passage, model, names, request)
         except Exception as error:  # noqa: BLE001 - permission fails closed
             self.flow.telemetry.failed("access", error)
             return []
-        permitted = [d for d in healthy_deployments if name_of(d) not in refused]
+        permitted = [d for d in healthy_deployments if not refused or name_of(d) not in refused]
         if passage is None or not permitted:
             return permitted
         try:
-            barred = await self._barred(passage.snapshot.route(model), model, permitted, refused, request)
+            barred = await self._barred(passage.snapshot.route(model), model, permitted, names, refused, request)
             return self._ordered(passage, model, permitted, barred, request, parent_otel_span)
         except Exception as error:  # noqa: BLE001 - fail open: what may be used, in the operator's order
             self.flow.telemetry.failed("filter", error)
@@ -170,14 +172,14 @@ class RouteIQHook(CustomLogger):  # type: ignore[misc] # LiteLLM ships no usable
         return self.flow.passage(request_id) if isinstance(request_id, str) else None
 
     async def _refused(
-        self, passage: Passage | None, model: str, deployments: Sequence[Any], request: Mapping[str, Any]
+        self, passage: Passage | None, model: str, names: Collection[str], request: Mapping[str, Any]
     ) -> dict[str, str]:
         """Return the names that the operator forbids or that the caller could not call itself, and the word for it.
 
         Asked for virtual models, and for a candidate that LiteLLM falls back to from one; everything else is between
         LiteLLM and the operator.
         """
-        if passage is None or not deployments:
+        if passage is None or not names:
             return {}
         alias = model if passage.snapshot.route(model) is not None else passage.request.alias
         route = passage.snapshot.route(alias)
@@ -186,8 +188,8 @@ class RouteIQHook(CustomLogger):  # type: ignore[misc] # LiteLLM ships no usable
         words = self.flow.forbidden(passage, alias)
         auth = (translate.bucket(request) or {}).get("user_api_key_auth")
         if auth is not None:
-            names = dict.fromkeys(name for d in deployments if (name := name_of(d)) not in words)
-            words |= dict.fromkeys(await self._access.refused(auth, names), "access")
+            asked = [name for name in names if name not in words]
+            words |= dict.fromkeys(await self._access.refused(auth, asked), "access")
         return words
 
     async def _barred(
@@ -195,6 +197,7 @@ class RouteIQHook(CustomLogger):  # type: ignore[misc] # LiteLLM ships no usable
         route: Route | None,
         model: str,
         permitted: Sequence[Any],
+        offered: Collection[str],
         refused: Mapping[str, str],
         request: Mapping[str, Any],
     ) -> dict[str, str]:
@@ -204,8 +207,7 @@ class RouteIQHook(CustomLogger):  # type: ignore[misc] # LiteLLM ships no usable
         except Exception as error:  # noqa: BLE001 - LiteLLM filters by tags itself; the decision only knows less
             self.flow.telemetry.failed("tags", error)
             tags = frozenset()
-        here = {name_of(d) for d in permitted}
-        gone = {name: "unavailable" for name in _names(route) if name not in here}
+        gone = {name: "unavailable" for name in _names(route) if name not in offered}
         return {**gone, **dict.fromkeys(tags, "tags"), **refused}
 
     async def _opened_late(self, model: str, messages: list[Any] | None, request: Mapping[str, Any]) -> Passage | None:
@@ -294,13 +296,17 @@ def _in_order(deployments: list[Any], ranking: Sequence[str], passage: Passage) 
     LiteLLM serves the lowest order, and balances by its own means between deployments of the same one. Deployments
     outside the ranking are left out, unless nothing else is there.
     """
-    rank = {name: at for at, name in enumerate(ranking)}
-    listed = [d for d in deployments if name_of(d) in rank] or deployments
     tried, restated = passage.tried, passage.request.surface in translate.PRICED_BY_CALL
-    keys = {name: (tried.count(name), rank.get(name, len(rank))) for name in map(name_of, listed)}
-    order = {key: at for at, key in enumerate(sorted(set(keys.values())), start=1)}
-    copies = [translate.ordered(d, order[keys[name_of(d)]], restated) for d in listed]
-    return sorted(copies, key=lambda d: d["litellm_params"]["order"])
+    last = len(ranking)
+    keys = {name: (tried.count(name), at) for at, name in enumerate(ranking)}
+    placed = [(keys.get(name) or (tried.count(name), last), d) for d in deployments for name in (name_of(d),)]
+    listed = sorted([one for one in placed if one[0][1] < last] or placed, key=itemgetter(0))
+    copies, order, former = [], 0, None
+    for key, deployment in listed:
+        order += key != former
+        former = key
+        copies.append(translate.ordered(deployment, order, restated))
+    return copies
 
 
 def _stamp(request: Mapping[str, Any], decision: Decision) -> None:

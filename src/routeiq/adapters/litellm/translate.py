@@ -53,9 +53,16 @@ def bucket(data: Mapping[str, Any]) -> dict[str, Any] | None:
 
     LiteLLM takes `user_api_key_*` out of what clients send, so that such a name tells its own bucket from a client's.
     """
-    holders = (data, _mapping(data.get("litellm_params")))
-    found = [value for holder in holders for name in BUCKETS if isinstance(value := holder.get(name), dict)]
-    return next((value for value in found if "user_api_key_hash" in value), found[0] if found else None)
+    first = None
+    for holder in (data, data.get("litellm_params")):
+        if isinstance(holder, Mapping):
+            for name in BUCKETS:
+                value = holder.get(name)
+                if isinstance(value, dict):
+                    if "user_api_key_hash" in value:
+                        return value
+                    first = first if first is not None else value
+    return first
 
 
 def caller(auth: Any, known: Mapping[str, Any]) -> Caller:
@@ -386,9 +393,9 @@ def ordered(deployment: Mapping[str, Any], order: int, restated: bool = True) ->
     says that there are any. Only where they are `restated`: elsewhere a newer LiteLLM would save no broken stream.
     """
     params, info = deployment["litellm_params"], deployment.get("model_info")
-    stated = {name: params[name] for name in _PRICES & params.keys() if params[name] is not None}
-    if not restated or not stated or not isinstance(info, Mapping):
+    if not restated or _PRICES.isdisjoint(params) or not isinstance(info, Mapping):
         return {**deployment, "litellm_params": {**params, "order": order}}
+    stated = {name: params[name] for name in _PRICES & params.keys() if params[name] is not None}
     rest = {name: value for name, value in params.items() if name not in stated}
     return {**deployment, "litellm_params": {**rest, "order": order}, "model_info": {**stated, **info}}
 
