@@ -88,6 +88,15 @@ class Postgres:
             found = connection.execute(statement.encode(), values or None)
             return found.fetchall() if found.description else []
 
+    def role(self, name: str, password: str) -> str:
+        """Make a role that has to show a password, may make schemas, and return its URL."""
+        rules = self.folder / "data" / "pg_hba.conf"
+        rules.write_text(f"host all {name} 127.0.0.1/32 scram-sha-256\n" + rules.read_text())
+        self.run(f"CREATE ROLE {name} LOGIN PASSWORD '{password}'")
+        self.run(f"GRANT CREATE ON DATABASE {USER} TO {name}")
+        self.run("SELECT pg_reload_conf()")
+        return f"postgresql://{name}:{password}@127.0.0.1:{self.port}/{USER}"
+
     def family(self) -> list[psutil.Process]:
         """The server and its children."""
         server = psutil.Process(self.postmaster())
@@ -101,7 +110,9 @@ class Postgres:
 
     def thaw(self) -> None:
         """Let it go on; may be called when it was not frozen."""
-        for process in self.family():
+        assert self.process is not None
+        # What runs the server as its user stops when the server does.
+        for process in (*self.family(), psutil.Process(self.process.pid)):
             with suppress(psutil.NoSuchProcess):
                 process.resume()
 
@@ -124,6 +135,7 @@ class Postgres:
         if self.process is None:
             return
         if self.process.poll() is None:
+            self.thaw()
             os.kill(self.postmaster(), 2)  # fast shutdown
             self.process.wait(20)
         self.process = None

@@ -28,6 +28,7 @@ class Availability:
         self._lock = threading.Lock()
         self._last_ok = -math.inf
         self._last_failure = -math.inf
+        self._opened: Callable[[], object] = lambda: None
         self.wake = threading.Event()
         self.open = True
         self.in_a_row = 0
@@ -38,8 +39,14 @@ class Availability:
         with self._lock:
             self._last_ok = self._clock.monotonic()
             self.in_a_row += 1
-            self.open = True
+            opened, self.open = not self.open, True
             self._answered(True)
+        if opened:
+            self._opened()
+
+    def on_open(self, call: Callable[[], object]) -> None:
+        """Have it told when PostgreSQL is asked again after it was not."""
+        self._opened = call
 
     def failed(self, error: BaseException) -> str:
         """Note that PostgreSQL could not be used; return the word for why."""

@@ -1,10 +1,11 @@
 """One connection to PostgreSQL that nobody waits for without end, made again when it broke or when the URL changed.
 
 Owns how a connection is opened, its deadline, and the words for what can go wrong. The URL, with its password, is never
-shown: what the driver says is not repeated. Not shared between threads.
+shown: what the driver says is not repeated. Each thread has a link of its own.
 """
 
 import math
+import threading
 import time
 from collections.abc import Callable, Generator
 from typing import Any, Final, TypeAlias, TypeVar
@@ -23,6 +24,9 @@ BOUND_S: Final = 2.0
 """How long a transaction may take; a connection may take as long again."""
 
 NOT_ANSWERED: Final = "timeout"
+
+ROWS_FAULT: Final = ("22", "23", "54")
+"""Classes of errors that lie in a row and would come again: data, integrity, limits."""
 
 REASONS: Final = {
     "08": "unreachable",
@@ -92,6 +96,40 @@ class Link:
         self._bound_s = bound_s
         self._connection: BoundedConnection | None = None
         self._opened_with = ""
+        self._in_use = threading.Lock()
+
+    def run(self, call: Callable[[BoundedConnection], Answer]) -> Answer:
+        """Return what a call on the connection returns. It is made again on a new connection when an old one broke.
+
+        The call must not mind being made twice. Raises as `connection`, and what the call raises; the connection is
+        given up then.
+        """
+        with self._in_use:
+            reused = self._connection is not None
+            try:
+                return call(self.connection())
+            except psycopg.Error as error:
+                # A server that was restarted, or tables that were dropped, are noticed at the first use afterwards.
+                self.discard()
+                if not reused or isinstance(error, NotAnswered) or (error.sqlstate or "").startswith(ROWS_FAULT):
+                    raise
+            try:
+                return call(self.connection())
+            except psycopg.Error:
+                self.discard()
+                raise
+
+    def follow(self) -> None:
+        """Close the connection if the URL is another by now and nobody uses it; from any thread."""
+        if not self._in_use.acquire(blocking=False):
+            return
+        try:
+            if self._connection is not None and self._url() != self._opened_with:
+                self.discard()
+        except ConfigError:
+            return
+        finally:
+            self._in_use.release()
 
     def connection(self) -> BoundedConnection:
         """Return the connection, with its time running from now; opened again when the URL is another.

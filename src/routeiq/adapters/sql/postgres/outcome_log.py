@@ -66,14 +66,20 @@ class PostgresOutcomeLog(SqlOutcomeLog):
         def kept() -> Spill:
             return Spill(Path(spill), spill_bytes)
 
-        def linked() -> Link:
-            return Link(url, bound_s)
-
-        self._store = SpillingStore(PostgresStore(linked()), kept(), available)
-        reader = PostgresReader(linked(), kept(), self._recent, available)
+        links = tuple(Link(url, bound_s) for _ in range(3))
+        writing, reading, replaying = links
+        self._store = SpillingStore(PostgresStore(writing), kept(), available)
+        reader = PostgresReader(reading, kept(), self._recent, available)
         super().__init__(self._store, reader, RowWriter(salt, store_prompts), clock, pace, drawn)
-        replayed = PostgresStore(linked())
-        self._replay = Replay(replayed, kept(), available, drawn, look_s)
+        # What had to wait in memory, because the disk was full too, is not kept waiting.
+        available.on_open(self._backlog.barrier)
+        replayed = PostgresStore(replaying)
+
+        def follow() -> None:
+            for link in links:
+                link.follow()
+
+        self._replay = Replay(replayed, kept(), available, drawn, look_s, follow)
         try:
             # What is wrong is known at the start and not at the first request.
             replayed.ping()

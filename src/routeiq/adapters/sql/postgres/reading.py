@@ -48,9 +48,8 @@ class PostgresReader:
         stored = None
         if self._available.open:
             try:
-                stored, gone = self._stored(decision_id), None
+                stored, gone = self._link.run(lambda connection: _stored(connection, decision_id)), None
             except GONE as error:
-                self._link.discard()
                 gone = self._available.failed(error)
         found = _joined(stored if gone is None else self._recent.find(decision_id), parts)
         if found is None and (gone is not None or not self._available.settled()):
@@ -64,15 +63,15 @@ class PostgresReader:
         except (sqlite3.Error, OSError) as error:
             raise StoreUnavailable(f"the outcome log cannot be read ({self._spill.reason_of(error)})") from error
 
-    def _stored(self, decision_id: str) -> Record | None:
-        connection = self._link.connection()
-        found = connection.execute(_DECISION, (decision_id,)).fetchall()
-        return next(iter(_records(connection, found)), None)
-
     def close(self) -> None:
         """Close the connections."""
         self._link.discard()
         self._spill.close()
+
+
+def _stored(connection: Connection, decision_id: str) -> Record | None:
+    found = connection.execute(_DECISION, (decision_id,)).fetchall()
+    return next(iter(_records(connection, found)), None)
 
 
 def _joined(stored: Record | None, parts: Parts) -> Record | None:

@@ -7,6 +7,7 @@ PostgreSQL, where each has its key: however often the way between is cut, a row 
 import random
 import sqlite3
 import threading
+from collections.abc import Callable
 from typing import Final
 
 from routeiq.adapters.sql.postgres.availability import LOGGER, Availability
@@ -14,7 +15,7 @@ from routeiq.adapters.sql.postgres.spill import Spill
 from routeiq.adapters.sql.postgres.store import GONE, PostgresStore
 from routeiq.guard.retry import Backoff
 
-PAUSES: Final = Backoff(first_s=0.2, longest_s=5.0)
+PAUSES: Final = Backoff(first_s=0.2, longest_s=3.0)
 """Between tries that fail."""
 
 LOOK_S: Final = 5.0
@@ -28,16 +29,26 @@ BREATH_S: Final = 0.02
 
 
 class Replay:
-    """Runs until it is closed. `chance` is where the jitter of pauses comes from; `moved` counts rows."""
+    """Runs until it is closed. `chance` is where the jitter of pauses comes from; `moved` counts rows.
+
+    `follow` is called now and then, to let go of connections that were opened with credentials of before.
+    """
 
     def __init__(
-        self, store: PostgresStore, spill: Spill, available: Availability, chance: random.Random, look_s: float = LOOK_S
+        self,
+        store: PostgresStore,
+        spill: Spill,
+        available: Availability,
+        chance: random.Random,
+        look_s: float = LOOK_S,
+        follow: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._spill = spill
         self._available = available
         self._chance = chance
         self._look_s = look_s
+        self._follow = follow
         self._failures = 0
         self._broken = False
         self._closing = False
@@ -67,6 +78,7 @@ class Replay:
 
     def _turn(self) -> float:
         """Do what there is to do, and return how long to wait for the next turn."""
+        self._follow()
         try:
             moved = self._move()
             if not moved and (not self._available.open or self._available.quiet_s() >= self._look_s or self._unsure()):

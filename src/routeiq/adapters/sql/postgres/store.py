@@ -6,7 +6,7 @@ from typing import Any, Final
 import psycopg
 
 from routeiq.adapters.sql.postgres.availability import LOGGER, Availability
-from routeiq.adapters.sql.postgres.link import Link
+from routeiq.adapters.sql.postgres.link import ROWS_FAULT, Connection, Link
 from routeiq.adapters.sql.postgres.spill import Spill
 from routeiq.adapters.sql.rows import Rows
 from routeiq.core.errors import ConfigError
@@ -16,9 +16,6 @@ ROWS_AT_ONCE: Final = 32
 
 GONE: Final = (psycopg.Error, ConfigError)
 """What means that PostgreSQL cannot be used now."""
-
-_ROWS_FAULT: Final = ("22", "23", "54")
-"""Classes of errors that lie in the row and would come again: data, integrity, limits."""
 
 _JSON: Final = frozenset({"ranking", "candidates", "caller_tags", "calls", "affinity"})
 
@@ -39,10 +36,9 @@ class PostgresStore:
         A row that PostgreSQL will never take is given up on, alone.
         """
         try:
-            self._write(rows)
+            self._link.run(lambda connection: _write(connection, rows))
         except psycopg.Error as error:
-            self._link.discard()
-            if len(rows) == 0 or not (error.sqlstate or "").startswith(_ROWS_FAULT):
+            if not (error.sqlstate or "").startswith(ROWS_FAULT):
                 raise
             if len(rows) == 1:
                 LOGGER.warning("outcome log gave up on a row that PostgreSQL does not take (%s)", error.sqlstate)
@@ -50,31 +46,9 @@ class PostgresStore:
             for part in _halves(rows):
                 self.write(part)
 
-    def _write(self, rows: Rows) -> None:
-        connection = self._link.connection()
-        connection.execute("BEGIN")
-        connection.execute(_DURABLE)
-        for table, columns, found in rows.tables:
-            names = columns.split(", ")
-            in_json = tuple(name in _JSON for name in names)
-            marks = f"({', '.join(['%s'] * len(names))})"
-            for start in range(0, len(found), ROWS_AT_ONCE):
-                part = found[start : start + ROWS_AT_ONCE]
-                values = ", ".join([marks] * len(part))
-                statement = f"INSERT INTO routeiq.{table} ({columns}) VALUES {values} ON CONFLICT DO NOTHING"  # noqa: S608 - constants
-                fitting = [_fit(*pair) for row in part for pair in zip(row, in_json, strict=True)]
-                connection.execute(statement.encode(), fitting)
-        connection.execute("COMMIT")
-
     def ping(self) -> None:
         """Return when PostgreSQL would take a write; raises one of `GONE`."""
-        try:
-            found = self._link.connection().execute("SELECT pg_is_in_recovery() AS standby").fetchone()
-            if found is None or found["standby"]:
-                raise psycopg.errors.ReadOnlySqlTransaction("a standby server")
-        except psycopg.Error:
-            self._link.discard()
-            raise
+        self._link.run(_ask)
 
     def close(self) -> None:
         """Close the connection."""
@@ -115,6 +89,28 @@ class SpillingStore:
         """Close the connections."""
         self._database.close()
         self._spill.close()
+
+
+def _write(connection: Connection, rows: Rows) -> None:
+    connection.execute("BEGIN")
+    connection.execute(_DURABLE)
+    for table, columns, found in rows.tables:
+        names = columns.split(", ")
+        in_json = tuple(name in _JSON for name in names)
+        marks = f"({', '.join(['%s'] * len(names))})"
+        for start in range(0, len(found), ROWS_AT_ONCE):
+            part = found[start : start + ROWS_AT_ONCE]
+            values = ", ".join([marks] * len(part))
+            statement = f"INSERT INTO routeiq.{table} ({columns}) VALUES {values} ON CONFLICT DO NOTHING"  # noqa: S608 - constants
+            fitting = [_fit(*pair) for row in part for pair in zip(row, in_json, strict=True)]
+            connection.execute(statement.encode(), fitting)
+    connection.execute("COMMIT")
+
+
+def _ask(connection: Connection) -> None:
+    found = connection.execute("SELECT pg_is_in_recovery() AS standby").fetchone()
+    if found is None or found["standby"]:
+        raise psycopg.errors.ReadOnlySqlTransaction("a standby server")
 
 
 def _halves(rows: Rows) -> tuple[Rows, Rows]:
