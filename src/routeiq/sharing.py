@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from routeiq import __version__
 from routeiq.config.load import Settings
-from routeiq.config.redis_url import RedisAddress
+from routeiq.config.redis_url import RedisAddress, parse_redis_url
 from routeiq.config.settings import AffinitySettings
 from routeiq.core.errors import ConfigError
 from routeiq.core.ports import Clock
@@ -87,6 +87,7 @@ class Shared:
     address: RedisAddress | None = None
     lonely: bool = False
     describe: Callable[[], Mapping[str, object]] = lambda: {}
+    _move: Callable[[RedisAddress], None] = lambda _: None
     _snapshot: Callable[[], str] = lambda: ""
     _replica: str = ""
     _near: dict[str, Mapping[str, object]] = field(default_factory=dict)
@@ -98,6 +99,14 @@ class Shared:
     def replica(self) -> str:
         """The name of this worker's replica, empty until it is started."""
         return self._replica
+
+    def readdress(self, url: str) -> bool:
+        """Go on with Redis at another address or with another password; False where there is none so far."""
+        if self.address is None:
+            return False
+        self.address = parse_redis_url(url)
+        self._move(self.address)
+        return True
 
     @property
     def everywhere(self) -> bool:
@@ -288,7 +297,7 @@ class StrategySwitch:
 def share(settings: Settings, clock: Clock, failed: Failed) -> Shared:
     """Build the shared parts of one worker; raises ConfigError when there is an address but not the library for it."""
     address = settings.environment.redis if settings.enabled else None
-    state, quick = _state(address, clock)
+    state, quick, move = _state(address, clock)
     degraded = Degraded(clock)
     degraded.on_change(_log_change)
     if address is not None:
@@ -300,21 +309,23 @@ def share(settings: Settings, clock: Clock, failed: Failed) -> Shared:
 
     mirror = Mirror(state, clock, AREAS, failed=failed, answered=answered)
     worker = f"{_name(socket.gethostname())}-{uuid.uuid4().hex[:12]}"
-    return Shared(state, quick, mirror, degraded, clock, worker, address)
+    return Shared(state, quick, mirror, degraded, clock, worker, address, _move=move)
 
 
-def _state(address: RedisAddress | None, clock: Clock) -> tuple[SharedState, SharedState]:
+def _state(
+    address: RedisAddress | None, clock: Clock
+) -> tuple[SharedState, SharedState, Callable[[RedisAddress], None]]:
     if address is None:
         from routeiq.adapters.memory import MemorySharedState
 
         memory = MemorySharedState(clock)
-        return memory, memory
+        return memory, memory, lambda _: None
     try:
         from routeiq.adapters.redis import RedisLink, RedisSharedState
     except ModuleNotFoundError as error:
         raise ConfigError(f"REDIS_URL needs {error.name}; run: pip install 'routeiq-router[redis]'") from None
     redis = RedisSharedState(RedisLink(address), BACKGROUND_BOUND_S)
-    return redis, redis.bounded(REQUEST_BOUND_S)
+    return redis, redis.bounded(REQUEST_BOUND_S), redis.readdress
 
 
 def _name(host: str) -> str:

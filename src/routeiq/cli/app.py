@@ -25,6 +25,7 @@ from routeiq.cli.sync import sync
 from routeiq.cli.train import train
 from routeiq.cli.version import version
 from routeiq.cli.workers import workers
+from routeiq.config.secrets import Secrets
 
 _HELP = "Route every prompt to the right model, on top of an unmodified LiteLLM proxy, and say why."
 
@@ -46,6 +47,8 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     version: "routeiq version --json",
 }
 
+_WITHOUT_SECRETS = ("config", "version")
+
 _EVAL = "Example: routeiq eval --artifact knn.npz --data ./outcomes --suite mmlupro --json eval.json --html eval.html"
 
 
@@ -55,9 +58,12 @@ def application(reporter: Reporter) -> typer.Typer:
 
     @app.callback()
     def _options(
+        context: typer.Context,
         debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     ) -> None:
         reporter.debug = debug
+        if context.invoked_subcommand not in _WITHOUT_SECRETS:
+            Secrets.of_process()
 
     for command, example in _EXAMPLES.items():
         app.command(epilog=f"Example: {example}")(command)

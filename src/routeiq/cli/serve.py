@@ -20,6 +20,7 @@ from routeiq.config.environment import export_for_litellm
 from routeiq.config.load import Settings, load
 from routeiq.config.master_key import check_master_key
 from routeiq.config.preload import Preloaded
+from routeiq.config.secrets import Secrets
 from routeiq.core.errors import ConfigError, RouteIQError
 from routeiq.reloading import fetch_configuration
 from routeiq.wiring import app, embedder_of, preload, snapshot_of
@@ -62,6 +63,7 @@ class Work:
 
     def load(self) -> None:
         """Load what workers inherit, again if it was loaded before; raises ConfigError or ArtifactError."""
+        Secrets.of_process()
         self.preloaded = preload(load(self.config))
 
 

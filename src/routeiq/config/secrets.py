@@ -56,7 +56,8 @@ class Secrets:
     """The secrets of one process that come from files; those of the environment pass through.
 
     `named` are the files by the variable that each holds, `folders` hold files that are named like their variables; a
-    file that is named wins. `known` and `put` read and write the environment.
+    file that is named wins. `known` and `put` read and write the environment. Whoever has changes take effect counts
+    them in `in_effect`.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Secrets:
         self._open_to_all: tuple[str, ...] = ()
         self._calls: list[Changed] = []
         self._changes = 0
+        self.in_effect = 0
 
     @classmethod
     def of_process(cls) -> "Secrets":
@@ -89,6 +91,11 @@ class Secrets:
         """The variables that come from files."""
         return frozenset(self._values)
 
+    @property
+    def watched(self) -> bool:
+        """Whether there are files or folders to look at."""
+        return bool(self._named or self._folders)
+
     def current(self, name: str) -> str | None:
         """Return the present value of a variable, from its file or else from the environment."""
         return self._values.get(name) or self._known(name)
@@ -98,7 +105,10 @@ class Secrets:
         self._calls.append(call)
 
     def start(self) -> None:
-        """Read all files for the first time; raises ConfigError when a secret can be had nowhere."""
+        """Read all files for the first time; raises ConfigError when a secret can be had nowhere.
+
+        What is wrong without being a reason not to start is said by the first `check`, when there is a log.
+        """
         for folder in self._folders:
             if not folder.is_dir():
                 raise ConfigError(
@@ -110,7 +120,6 @@ class Secrets:
                 raise ConfigError(f"environment variable {name}_FILE: {problem}")
         self._take(look.values)
         self._changes = 0
-        self._complain(look)
 
     async def check(self) -> frozenset[str]:
         """Look at the files now; return the names whose values changed, after everybody was told."""
@@ -129,21 +138,25 @@ class Secrets:
         return changed
 
     async def watch(self, poll_s: float, failed: Failed = lambda where, error: None) -> None:
-        """Look every `poll_s` seconds until cancelled."""
+        """Look now and every `poll_s` seconds until cancelled."""
         while True:
-            await asyncio.sleep(poll_s)
             try:
                 await self.check()
             except Exception as error:  # noqa: BLE001 - background loop: the next look may well succeed
                 failed("secrets", error)
+            await asyncio.sleep(poll_s)
 
     def status(self) -> Mapping[str, object]:
         """Return per name since when its value is what it is (seconds since the epoch), and what is wrong."""
         return {
-            "changes": self._changes,
+            **self.standing(),
             "names": {name: {"since": at} for name, at in sorted(self._since.items())},
             "problems": dict(sorted(self._problems.items())),
         }
+
+    def standing(self) -> Mapping[str, int]:
+        """Return how many changes were found, how many of them all parts go by, and how many secrets are wrong."""
+        return {"changes": self._changes, "in_effect": self.in_effect, "wrong": len(self._problems)}
 
     def _take(self, values: Mapping[str, str]) -> frozenset[str]:
         """Have values take effect; return the names of those that are new here."""

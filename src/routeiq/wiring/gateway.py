@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from routeiq.config.limits import Guards, guards_of
 from routeiq.config.load import Settings
 from routeiq.config.preload import Preloaded
+from routeiq.config.secrets import Secrets
 from routeiq.core.audit import AuditTrail, NoAudit
 from routeiq.core.candidate import Candidate
 from routeiq.core.metrics import AB_SKEW, AGREEMENT, Metric, Reading
@@ -40,6 +41,7 @@ class Gateway:
     guards: Guards
     audit: AuditTrail
     artifacts: Artifacts
+    secrets: Secrets
     closers: tuple[Callable[[], None], ...] = ()
 
     async def close(self) -> None:
@@ -54,6 +56,7 @@ class Gateway:
         """Return what /routeiq/status shows of this process."""
         return {
             "config": str(self.settings.path),
+            "secrets": self.secrets.status(),
             "enabled": self.settings.enabled,
             "embedder": self.flow.embedder.id if self.flow.embedder else None,
             "learned": self.flow.learners.status(),
@@ -67,6 +70,7 @@ class Gateway:
         load, now = admission.load, self.guards.clock.monotonic()
         return {
             "outcome_log": {"healthy": log.healthy, "queued": log.queued, "dropped": log.dropped},
+            "secrets": self.secrets.standing(),
             "load": {
                 "in_flight": admission.in_flight,
                 "queued": admission.waiting,
@@ -89,10 +93,12 @@ def assemble(
     candidates: Sequence[Candidate],
     lost_lines: Callable[[], int] = lambda: 0,
     preloaded: Preloaded | None = None,
+    secrets: Secrets | None = None,
 ) -> Gateway:
     """Build every part of one process; raises ConfigError or ArtifactError when something cannot be used.
 
     `lost_lines` counts log lines that could not be written. What is `preloaded` is used as long as the files say so.
+    `secrets` are those that come from files.
     """
     clock = SystemClock()
     artifacts = artifacts_of(settings)
@@ -133,4 +139,5 @@ def assemble(
         conversations=shared.conversations(settings.routeiq.affinity, telemetry.failed),
     )
     audit = artifacts.audit = AuditTrail(NoAudit(), clock, shared.worker, lambda: shared.replica)
-    return Gateway(settings, flow, shared, log, metrics, guards, audit, artifacts, (close_spans,))
+    secrets = secrets or Secrets({})
+    return Gateway(settings, flow, shared, log, metrics, guards, audit, artifacts, secrets, (close_spans,))

@@ -5,6 +5,7 @@ import atexit
 import logging
 
 from routeiq.config.load import load
+from routeiq.config.secrets import Secrets
 from routeiq.core.errors import RouteIQError
 from routeiq.wiring.gateway import Gateway, assemble
 from routeiq.wiring.host import candidates_of, register
@@ -26,6 +27,7 @@ def install() -> None:
 
 
 def _install() -> None:
+    secrets = Secrets.of_process()
     settings = load()
     for warning in settings.warnings:
         logger.warning("%s", warning)
@@ -34,7 +36,7 @@ def _install() -> None:
         return
     if settings.routeiq.compound:
         logger.warning("compound models need `routeiq serve`; not served: %s", ", ".join(settings.routeiq.compound))
-    gateway = assemble(settings, candidates_of(settings))
+    gateway = assemble(settings, candidates_of(settings), secrets=secrets)
     register(gateway, announces=True)
     gateway.shared.begin(gateway.flow)
     atexit.register(_close_at_exit, gateway)

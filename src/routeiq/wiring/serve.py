@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from routeiq import __version__
 from routeiq.config.load import Settings, load
 from routeiq.config.preload import Preloaded, stamps_of
+from routeiq.config.secrets import Secrets
 from routeiq.converging import Convergence
 from routeiq.core.ports import Authenticator
 from routeiq.flow import RequestFlow
@@ -19,6 +20,7 @@ from routeiq.wiring.gateway import Gateway, assemble
 from routeiq.wiring.host import candidates_of, register
 from routeiq.wiring.learning import embedder_of, snapshot_of
 from routeiq.wiring.live import live_of
+from routeiq.wiring.renewing import renewal_of
 from routeiq.wiring.telling import json_lines
 
 if TYPE_CHECKING:
@@ -67,15 +69,17 @@ def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) 
     from routeiq.http.edge import Edge
     from routeiq.http.table import RELOAD, ROLLBACK, STRATEGIES, STRATEGY
 
+    secrets = Secrets.of_process()
     settings = load()
     stack = ExitStack()
     lines = json_lines(settings, stack, str(siblings.index) if siblings is not None else None)
-    gateway = assemble(settings, candidates_of(settings), lambda: lines.handler.dropped, preloaded)
+    gateway = assemble(settings, candidates_of(settings), lambda: lines.handler.dropped, preloaded, secrets)
     inner = host.load_app(once_logging=lines.adopt)
     if settings.enabled:
         register(gateway, announces=False)
     flow, shared, failed = gateway.flow, gateway.shared, gateway.flow.telemetry.failed
     auth = host.KeyAuthenticator(host.Access(flow.clock, failed))
+    renewal = renewal_of(gateway)
     live = live_of(gateway, siblings, lonely=siblings is not None and siblings.count > 1)
 
     async def started() -> None:
@@ -83,6 +87,7 @@ def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) 
         host.cancel_with_client()
         await shared.start(flow, forked=siblings is not None)
         await live.start()
+        renewal.start(live.reloader)
         _spare_the_collector()
         if siblings is not None:
             await siblings.open(gateway.metrics.render)
@@ -90,6 +95,7 @@ def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) 
 
     async def stopped() -> None:
         await live.close()
+        await renewal.close()
         if siblings is not None:
             await siblings.close()
         await gateway.close()

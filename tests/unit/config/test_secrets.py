@@ -170,9 +170,12 @@ def test_a_start_without_the_secret_is_refused(tmp_path: Path) -> None:
         Process().open({}, tmp_path / "nowhere")
 
 
-def test_what_anybody_may_read_is_advised_against(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_anybody_may_read_is_advised_against(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A file that every user of the machine may read is named, once; one that only its owner may read is not."""
-    Process().open({"A_API_KEY": written(tmp_path / "a", "a", 0o644), "B_API_KEY": written(tmp_path / "b", "b", 0o400)})
+    named = {"A_API_KEY": written(tmp_path / "a", "a", 0o644), "B_API_KEY": written(tmp_path / "b", "b", 0o400)}
+    secrets = Process().open(named)
+    for _ in range(3):
+        await secrets.check()
     (record,) = caplog.records
     assert "can read the files of A_API_KEY;" in record.getMessage()
     assert "0400" in record.getMessage()
