@@ -192,6 +192,19 @@ def test_a_pointer_that_is_wrong_changes_nothing(files: Place, bringing: Bringin
     assert bringing.version(address, strict=False) == "knn-1"
 
 
+def test_what_serves_may_be_put_back_at_its_place(place: Place, bringing: Bringing) -> None:
+    """When a refused version is replaced by the one in force, nothing is refused any more, and nothing fetched."""
+    put(place, ONE, "knn-1")
+    address, good = f"{place.address}/champion.json", pointer("knn-1.npz", ONE)
+    place.put("champion.json", good)
+    bringing.version(address)
+    place.put("champion.json", pointer("knn-1.npz", TWO))
+    bringing.fetcher.refresh([address])
+    place.put("champion.json", good)
+    bringing.fetcher.refresh([address])
+    assert (bringing.version(address), bringing.reads()) == ("knn-1", 1)
+
+
 def test_a_pointer_leads_nowhere_else(tmp_path: Path, bringing: Bringing) -> None:
     """Who may write a pointer cannot have the gateway ask other hosts, or read its files."""
     (tmp_path / "source").mkdir()

@@ -135,7 +135,7 @@ class ArtifactFetcher:
                         return
                     self._bring(address, state, wanted, lease)
             elif wanted is not None:
-                self._publish(address, self.cache.claim(address, None), replace(state, refused=wanted))
+                self._publish(address, self.cache.claim(address, None), wanted)
             self.cache.look(address, self.cache.state(address).content)
 
     @contextmanager
@@ -147,15 +147,14 @@ class ArtifactFetcher:
         with self.leases.hold(f"artifact.{addresses.key(address)}", uuid.uuid4().hex, wait_s) as lease:
             yield Lease() if lease is None and needed and wait_s else lease
 
-    def _look(self, address: str, state: State) -> Wanted | Refused | None:
-        """Return what is to be fetched, None when nothing has changed, or why what is there cannot be used."""
+    def _look(self, address: str, state: State) -> Wanted | State | None:
+        """Return what is to be fetched, what is known now without fetching, or None when nothing has changed."""
         source, name = self._place(addresses.folder(address)), addresses.stem(address)
         described = _there(source, f"{name}.json")
-        refused = None if state.refused is None else state.refused.tags
         if not addresses.arrays_named(address):
             pointer: tuple[str, ...] = (described.tag,)
-            if pointer in (state.tags, refused):
-                return None
+            if _is_known(state, pointer):
+                return _without_refusal(state, pointer)
             try:
                 champion = pointer_in(
                     content := self._small(address, source, name, described), addresses.shown(address)
@@ -163,13 +162,13 @@ class ArtifactFetcher:
                 if champion is not None:
                     return self._pointed(address, champion, pointer)
             except ArtifactError as error:
-                return Refused(pointer, error.reason, error.message)
+                return replace(state, refused=Refused(pointer, error.reason, error.message))
         else:
             content = b""
         listed = _there(source, f"{name}.npz")
         tags = (described.tag, listed.tag)
-        if tags in (state.tags, refused):
-            return None
+        if _is_known(state, tags):
+            return _without_refusal(state, tags)
         return Wanted(tags, source, name, listed, content or self._small(address, source, name, described))
 
     def _pointed(self, pointer: str, champion: Champion, tags: tuple[str, ...]) -> Wanted:
@@ -263,6 +262,15 @@ class ArtifactFetcher:
         if folder not in self._places:
             self._places[folder] = self.open(folder)
         return self._places[folder]
+
+
+def _is_known(state: State, tags: tuple[str, ...]) -> bool:
+    return tags == state.tags or (state.refused is not None and tags == state.refused.tags)
+
+
+def _without_refusal(state: State, tags: tuple[str, ...]) -> State | None:
+    """Return the state without what was refused, once the version in force has been put back in its place."""
+    return replace(state, refused=None) if state.refused is not None and tags == state.tags else None
 
 
 def _there(source: ObjectFolder, name: str) -> Listed:
