@@ -55,9 +55,10 @@ class Replica:
         return f"127.0.0.1:{self.port}"
 
     def configure(self, config: Mapping[str, Any]) -> None:
-        """Write its configuration; the outcome log goes to its disk."""
+        """Write its configuration; the outcome log goes to its disk unless the configuration has another."""
         (self.folder / "disk").mkdir(exist_ok=True)
-        ours = {**config["routeiq_settings"], "outcome_log": {"path": str(self.folder / "disk" / "outcomes.db")}}
+        log = {"path": str(self.folder / "disk" / "outcomes.db")}
+        ours = {"outcome_log": log, **config["routeiq_settings"]}
         (self.folder / "config.yaml").write_text(yaml.safe_dump({**config, "routeiq_settings": ours}))
 
     def start(self) -> None:
