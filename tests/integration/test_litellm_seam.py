@@ -205,6 +205,16 @@ def test_an_alias_of_an_alias_is_routed(proxy: LiteLLMProxy) -> None:
     assert proxy.wait_for("decision")[0]["alias"] == "auto"
 
 
+@pytest.mark.parametrize("path", ["/utils/token_counter", "/v1/messages/count_tokens"])
+def test_counting_tokens_is_no_decision(proxy: LiteLLMProxy, path: str) -> None:
+    """LiteLLM counts as the model it would call does; nothing is called, so nothing is decided or remembered."""
+    headers = {"authorization": f"Bearer {MASTER_KEY}"}
+    body = {"model": "auto", "messages": MESSAGES[1:]}
+    answer = httpx.post(f"{proxy.url}{path}", json=body, headers=headers, timeout=30)
+    assert answer.status_code == 200, answer.text
+    assert proxy.entries() == []
+
+
 def test_overlapping_virtual_models_rank_independently(proxy: LiteLLMProxy, provider: ReplayProcess) -> None:
     """Virtual models over the same deployments each get their own strategy's order."""
     assert ask(proxy, "cheap")[1]["x-routeiq-model"] == "tiny"

@@ -214,6 +214,8 @@ class RouteIQHook(CustomLogger):  # type: ignore[misc] # LiteLLM ships no usable
         """Open the passage of a request that did not come through the proxy's hooks; None when it is not for us."""
         if self.flow.holder.current.route(model) is None:
             return None
+        if not request:  # nobody calls: LiteLLM asks which deployment it would be, to count tokens as that one does
+            return Passage(RouteRequest("", model, Surface.CHAT), self.flow.holder.current)
         passage = self._open({"messages": messages, **request}, model, Surface.CHAT, None)
         await self.flow.prepare(passage)
         return passage
@@ -229,7 +231,7 @@ class RouteIQHook(CustomLogger):  # type: ignore[misc] # LiteLLM ships no usable
     ) -> list[Any]:
         """Decide once for the request, and return the deployments in the order that is left of the decision."""
         self._give_up(passage)
-        if passage.decision is None and model == passage.request.alias:
+        if passage.decision is None and model == passage.request.alias and request:
             _stamp(request, self.flow.decide(passage, barred, span))
         route, decision = passage.snapshot.route(model), passage.decision
         if route is None:
