@@ -18,8 +18,9 @@ from importlib.util import find_spec
 from typing import Any
 
 from routeiq.adapters.litellm import translate
+from routeiq.adapters.litellm.known_keys import KnownKeys, not_checked, stands_in
 from routeiq.core.candidate import Candidate
-from routeiq.core.errors import ConfigError
+from routeiq.core.errors import ConfigError, StoreUnavailable
 from routeiq.core.ports import Clock
 from routeiq.core.request import Caller
 
@@ -301,7 +302,7 @@ class Access:
     """
 
     def __init__(self, clock: Clock, failed: Callable[[str, BaseException], None]) -> None:
-        self._clock = clock
+        self.clock = clock
         self._failed = failed
         self._answers: OrderedDict[tuple[Any, ...], tuple[float, bool]] = OrderedDict()
         self._sets: OrderedDict[tuple[Any, ...], tuple[float, frozenset[str]]] = OrderedDict()
@@ -310,7 +311,7 @@ class Access:
         """Return those of the model names that the caller may not use. `auth` is LiteLLM's `UserAPIKeyAuth`."""
         wanted, identity = tuple(names), _identity(auth)
         kept = self._sets.get((identity, wanted))
-        if kept is not None and self._clock.monotonic() - kept[0] < ACCESS_KEPT_S:
+        if kept is not None and self.clock.monotonic() - kept[0] < ACCESS_KEPT_S:
             return kept[1]
         allowed = set()
         try:
@@ -331,7 +332,7 @@ class Access:
         return refused
 
     async def _permits(self, auth: Any, key: tuple[Any, ...], name: str) -> bool:
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         kept = self._answers.get(key)
         if kept is not None and now - kept[0] < ACCESS_KEPT_S:
             return kept[1]
@@ -393,17 +394,23 @@ async def _personal_user(auth: Any) -> Any:
 
 
 class KeyAuthenticator:
-    """LiteLLM's keys for RouteIQ's own endpoints; implements `core.ports.Authenticator`."""
+    """LiteLLM's keys for RouteIQ's own endpoints; implements `core.ports.Authenticator`.
+
+    While LiteLLM cannot check keys, because its database is away, those that it accepted lately are accepted, and no
+    others: permission fails closed, also where LiteLLM is set to let everybody call models then.
+    """
 
     def __init__(self, access: Access) -> None:
         self._access = access
+        self._lately = KnownKeys(access.clock)
         self._known: OrderedDict[Caller, Any] = OrderedDict()
 
     async def authenticate(self, headers: Mapping[str, str]) -> Caller | None:
         """Return the caller for the (lower-case) headers of a request, or None when LiteLLM does not accept its key.
 
         LiteLLM is asked as for a listing of models, which every valid key may do, so that its rules about who may call
-        which management route do not apply to routes that it has never heard of.
+        which management route do not apply to routes that it has never heard of. Raises StoreUnavailable when LiteLLM
+        cannot check the key and did not accept it lately.
         """
         if _PROXY not in sys.modules:
             return None
@@ -415,19 +422,33 @@ class KeyAuthenticator:
         given["api_key"] = given["api_key"] or ""
         try:
             auth = await user_api_key_auth(request=_listing(headers), **given)
-        except (ProxyException, HTTPException):
-            return None
+        except (ProxyException, HTTPException) as error:
+            if not not_checked(error):
+                self._lately.refused(given)
+                return None
+            auth = None
         except ModuleNotFoundError as error:
             # To word a refusal, LiteLLM asks its database client, which is not there without the database extra.
             if (error.name or "").partition(".")[0] != "prisma":
                 raise
+            self._lately.refused(given)
             return None
+        if auth is not None and not stands_in(auth):
+            self._lately.accepted(given, auth)
+        else:
+            auth = self._known_lately(given)
         caller = translate.caller(auth, {})
         self._known[caller] = auth
         self._known.move_to_end(caller)
         if len(self._known) > CALLERS_KEPT:
             self._known.popitem(last=False)
         return caller
+
+    def _known_lately(self, given: Mapping[str, str | None]) -> Any:
+        auth = self._lately.lately(given)
+        if auth is None:
+            raise StoreUnavailable("LiteLLM cannot check keys, because its database does not answer; try again later")
+        return auth
 
     async def permitted(self, caller: Caller, model: str) -> bool:
         """Return whether the caller could call a model by name; False for one that was not authenticated here."""
