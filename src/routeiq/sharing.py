@@ -90,7 +90,8 @@ class Shared:
     _move: Callable[[RedisAddress], None] = lambda _: None
     _snapshot: Callable[[], str] = lambda: ""
     _replica: str = ""
-    _near: dict[str, Mapping[str, object]] = field(default_factory=dict)
+    _said: int = 0
+    _near: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
     _loop: asyncio.AbstractEventLoop | None = None
     _began: float = 0.0
@@ -159,8 +160,10 @@ class Shared:
         await self.state.close()
 
     def own(self) -> Mapping[str, object]:
-        """Return what this worker says of itself."""
+        """Return what this worker says of itself; `said` counts, so that the later of two can be told."""
+        self._said += 1
         return {
+            "said": self._said,
             "id": self.worker,
             "replica": self.replica,
             "pid": os.getpid(),
@@ -175,14 +178,16 @@ class Shared:
         if self._loop is not None:
             self.mirror.put(WORKERS, self.worker, json.dumps(self.own()).encode(), expires_s=FORGOTTEN_S)
 
-    def meet(self, siblings: Iterable[Mapping[str, object]]) -> None:
+    def meet(self, siblings: Iterable[Mapping[str, Any]]) -> None:
         """Know what the siblings said of themselves when they were asked just now; those of before are forgotten."""
         self._near = {str(one["id"]): one for one in siblings}
 
     def workers(self) -> list[Mapping[str, Any]]:
         """Return what each worker says of itself, as last known; during an outage those of before."""
         told = {key: json.loads(value) for key, value in self.mirror.items(WORKERS).items()}
-        found: dict[str, Mapping[str, Any]] = {**told, **self._near, self.worker: self.own()}
+        met = self._near.items()
+        near = {key: one for key, one in met if not self.everywhere or told.get(key, one).get("said", 0) < one["said"]}
+        found: dict[str, Mapping[str, Any]] = {**told, **near, self.worker: self.own()}
         return sorted(found.values(), key=lambda one: (str(one["replica"]), one.get("worker", 0), str(one["id"])))
 
     def count(self) -> int:

@@ -3,8 +3,10 @@
 import typer
 
 from routeiq.cli.experiment import add_to as add_experiment
+from routeiq.cli.restart import add_to as add_restart
 from routeiq.cli.rollback import add_to as add_rollback
 from routeiq.cli.signing import add_to as add_signing
+from routeiq.cli.status import add_to as add_status
 from routeiq.cli.strategy import add_to as add_strategy
 
 
@@ -15,4 +17,6 @@ def group() -> typer.Typer:
     add_experiment(admin)
     add_rollback(admin)
     add_strategy(admin)
+    add_status(admin)
+    add_restart(admin)
     return admin

@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -46,11 +46,15 @@ class Work:
 
     def __call__(self, place: "Place") -> None:
         """Serve. Raises SystemExit with status 3 when the configuration cannot be used any more."""
+        from routeiq.http.foreman import Foreman
         from routeiq.http.worker import serve as run
 
         gc.enable()
+        foreman = None if place.line is None else Foreman(place.line)
+        if foreman is not None:
+            place = replace(place, news=foreman.heard)
         try:
-            run(lambda: app(self.preloaded, self._siblings(place)), place, self.log_level)
+            run(lambda: app(self.preloaded, self._siblings(place), foreman), place, self.log_level)
         except RouteIQError as error:
             stderr().print(f"error[{error.reason}]: {error.message}", markup=False)
             raise SystemExit(3) from None

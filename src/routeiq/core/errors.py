@@ -20,6 +20,7 @@ log field. What a person needs to know (file, key, row, what was found, what was
     │   ├── BodyTooLarge            body_too_large        413
     │   └── UnknownModel            unknown_model         404; the caller may not have it routed, or it does not exist
     ├── UnknownVersion              unknown_version       404; no such version of the configuration to go back to
+    ├── RestartRefused              restart_refused       409; another is under way, or there is nobody to replace
     ├── NoCandidate                 no_candidate          every candidate was filtered out
     ├── FeedbackInvalid             feedback_invalid      422
     ├── UnknownDecision             unknown_decision      404
@@ -150,6 +151,13 @@ class UnknownVersion(RouteIQError):
 
     reason = "unknown_version"
     status = 404
+
+
+class RestartRefused(RouteIQError):
+    """A rolling restart that cannot begin: another one is under way, or a replica is a single process."""
+
+    reason = "restart_refused"
+    status = 409
 
 
 class NoCandidate(RouteIQError):

@@ -48,8 +48,8 @@ class Roster:
         self._places[index].ready_at = None
 
     def ready(self, index: int, now: float) -> None:
-        """Note that the worker of a place serves."""
-        self._places[index].ready_at = now
+        """Note that the worker of a place serves, be it one that was started in place of the present one."""
+        self._places[index].ready_at, self._places[index].due_at = now, None
 
     @property
     def serving(self) -> int:

@@ -14,12 +14,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkContext, SpawnContext
 from typing import Any, Final
 
+from routeiq.core.errors import RouteIQError
 from routeiq.http.acceptor import ABSENT
+from routeiq.http.foreman import Replacement, order_in
 from routeiq.http.roster import Roster
 from routeiq.http.worker import Order, Place
 
@@ -63,6 +65,7 @@ class Supervisor:
     _failed: bool = False
     _counts: dict[str, float] = field(default_factory=dict)
     _told: bool = False
+    _replacement: Replacement | None = None
 
     def __post_init__(self) -> None:
         self._roster = Roster(self.count)
@@ -113,7 +116,7 @@ class Supervisor:
 
     def _on_signal(self, number: int) -> None:
         if number == signal.SIGUSR2:
-            self._replace_all()
+            self._replace_all(f"signal-{time.time_ns()}")
         elif number == signal.SIGHUP:
             self._pass_on(signal.SIGHUP)
         elif self._kill_at is not None:
@@ -156,8 +159,11 @@ class Supervisor:
             except (EOFError, OSError):
                 worker.line.close()
                 return
+            order = order_in(said)
             if said == b"ready":
                 self._on_ready(worker)
+            elif order is not None:
+                self._replace_all(order)
             else:
                 for name, value in json.loads(said).items():
                     before = self._counts.get(name, 0)
@@ -172,6 +178,9 @@ class Supervisor:
             if old is not None:
                 self._leaving.add(old)
                 self._order(old, Order.RETIRE)
+            self._replaced_one()
+        elif self._replacement is not None:
+            self._say(worker, self._replacement.encoded())
         self._roster.ready(worker.index, time.monotonic())
         if self._roster.serving == self.count and not self._told:
             self._told = True
@@ -194,6 +203,7 @@ class Supervisor:
             logger.error("the new worker %d ended with status %s; the present ones go on", worker.index, status)
             self._successor = None
             self._to_replace.clear()
+            self._gave_up(f"a new worker ended with status {status} before it served; the log has its error")
             return
         del self._current[worker.index]
         self._loads[worker.index] = ABSENT
@@ -206,17 +216,42 @@ class Supervisor:
             pause,
         )
 
-    def _replace_all(self) -> None:
+    def _replace_all(self, order: str) -> None:
         """Begin to replace the workers one by one; a new one serves before an old one stops accepting."""
-        if self._to_replace or self._successor is not None or self._kill_at is not None:
+        if self._kill_at is not None or (self._replacement is not None and self._replacement.order == order):
             return
+        if self._to_replace or self._successor is not None:
+            self._tell(Replacement(order, "refused", 0, self.count, "the workers are being replaced already"))
+            return
+        self._replacement = Replacement(order, "replacing", 0, self.count)
+        self._tell(self._replacement)
         try:
             self.reload()
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the new, the present workers serve on
             logger.error("workers are not replaced: %s", error)
+            why = error.message if isinstance(error, RouteIQError) else type(error).__name__
+            self._gave_up(f"the configuration cannot be used: {why}")
             return
         self._to_replace.extend(range(self.count))
         self._replace_next()
+
+    def _replaced_one(self) -> None:
+        if self._replacement is not None:
+            replaced = self._replacement.replaced + 1
+            done = replaced == self._replacement.count
+            self._replacement = replace(self._replacement, replaced=replaced, state="done" if done else "replacing")
+            self._tell(self._replacement)
+
+    def _gave_up(self, why: str) -> None:
+        if self._replacement is not None:
+            self._replacement = replace(self._replacement, state="failed", why=why)
+            self._tell(self._replacement)
+
+    def _tell(self, news: Replacement) -> None:
+        """Tell all workers how a replacement goes; those that come later are told when they are ready."""
+        for worker in self._all():
+            if worker.ready:
+                self._say(worker, news.encoded())
 
     def _replace_next(self) -> None:
         if self._successor is None and self._to_replace and self._kill_at is None:
@@ -237,8 +272,11 @@ class Supervisor:
         self._to_replace.clear()
 
     def _order(self, worker: _Worker, order: Order) -> None:
+        self._say(worker, bytes([order]))
+
+    def _say(self, worker: _Worker, message: bytes) -> None:
         with suppress(OSError):
-            worker.line.send_bytes(bytes([order]))
+            worker.line.send_bytes(message)
 
     def _kill(self) -> None:
         for worker in self._all():

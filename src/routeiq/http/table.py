@@ -67,6 +67,8 @@ STRATEGIES = Endpoint("GET", "/routeiq/admin/strategy", "the strategies that adm
 ROLLBACK = _changes(
     "/routeiq/admin/rollback", audit.ROLLBACK_ORDERED, "puts a version back that served before, in every worker"
 )
+RESTART = _changes("/routeiq/restart", audit.RESTART_ORDERED, "replaces the workers of all replicas", shared=False)
+RESTARTED = Endpoint("GET", "/routeiq/restart", "how far the latest rolling restart is; admins only", admin=True)
 
 KEYED: tuple[Endpoint, ...] = (
     DECISION,
@@ -81,6 +83,8 @@ KEYED: tuple[Endpoint, ...] = (
     STRATEGY,
     STRATEGIES,
     ROLLBACK,
+    RESTART,
+    RESTARTED,
 )
 ENDPOINTS: tuple[Endpoint, ...] = OPEN + KEYED
 

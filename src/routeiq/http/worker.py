@@ -60,12 +60,16 @@ class Line(Protocol):
         ...
 
     def recv_bytes(self) -> bytes:
-        """Return an order; raises EOFError when the supervisor is gone."""
+        """Return an order or a piece of news; raises EOFError when the supervisor is gone."""
         ...
 
     def send_bytes(self, message: bytes) -> None:
         """Tell the supervisor something."""
         ...
+
+
+def _ignore(_: bytes) -> None:
+    return
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ class Place:
     index: int = 0
     line: Line | None = None
     loads: MutableSequence[int] = field(default_factory=lambda: [0])
+    news: Callable[[bytes], None] = _ignore
+    """Is given what the supervisor says that is no order; see `http.foreman`."""
 
 
 def serve(build: Callable[[], Edge], place: Place, log_level: str) -> None:
@@ -208,11 +214,15 @@ class WorkerServer(uvicorn.Server):  # type: ignore[misc]  # uvicorn is not look
 
     def _obey(self, line: Line) -> None:
         try:
-            order = Order(line.recv_bytes()[0])
+            said = line.recv_bytes()
         except (EOFError, OSError):
             asyncio.get_running_loop().remove_reader(line.fileno())
             self.drain(lame_duck=False)
             return
+        if len(said) > 1:
+            self._place.news(said)
+            return
+        order = Order(said[0])
         if order is Order.HURRY:
             self.hurry()
         elif order is Order.RETIRE:

@@ -11,6 +11,7 @@ from routeiq.config.load import Settings, load
 from routeiq.config.reload import Reloader
 from routeiq.converging import Convergence
 from routeiq.core.errors import ConfigError
+from routeiq.guard.rolling import RollingRestart
 from routeiq.guard.tasks import end
 from routeiq.http.rollback import RollbackEndpoint
 from routeiq.reloading import keep_reloading, reloader_of
@@ -21,6 +22,7 @@ from routeiq.wiring.host import candidates_of
 from routeiq.wiring.learning import snapshot_of
 
 if TYPE_CHECKING:
+    from routeiq.http.foreman import Foreman
     from routeiq.http.siblings import Siblings
 
 
@@ -33,6 +35,7 @@ class Live:
     switch: StrategySwitch
     rollback: RollbackEndpoint
     convergence: Convergence
+    restart: RollingRestart
     _background: list["asyncio.Task[None]"] = field(default_factory=list)
 
     async def start(self) -> None:
@@ -40,6 +43,7 @@ class Live:
         await self.switch.start()
         self.rollback.start()
         self.convergence.start()
+        self.restart.start()
         settings, failed = self.gateway.settings, self.gateway.flow.telemetry.failed
         looking = keep_reloading(self.reloader, settings, failed, self.convergence.nudged)
         self._background.append(asyncio.create_task(looking, name="routeiq-reload"))
@@ -49,9 +53,12 @@ class Live:
         background, self._background = self._background, []
         await end(*background)
         await self.convergence.close()
+        await self.restart.close()
 
 
-def live_of(gateway: Gateway, siblings: "Siblings | None" = None, *, lonely: bool = False) -> Live:
+def live_of(
+    gateway: Gateway, siblings: "Siblings | None" = None, foreman: "Foreman | None" = None, *, lonely: bool = False
+) -> Live:
     """Build what changes a process; `lonely` says that its replica has other workers."""
     shared, holder, settings = gateway.shared, gateway.flow.holder, gateway.settings
     read, bring = (lambda: _read(gateway, shared.strategies())), partial(_bring, gateway)
@@ -67,8 +74,19 @@ def live_of(gateway: Gateway, siblings: "Siblings | None" = None, *, lonely: boo
             reloader,
             siblings,
             follows=settings.environment.hot_reload,
-            supervised=siblings is not None,
+            supervised=foreman is not None,
             parts=gateway.standing,
+        ),
+        RollingRestart(
+            shared.state,
+            shared.mirror,
+            shared.clock,
+            shared.worker,
+            replica=lambda: shared.replica,
+            workers=shared.workers,
+            supervisor=foreman,
+            everywhere=shared.everywhere,
+            failed=gateway.flow.telemetry.failed,
         ),
     )
 

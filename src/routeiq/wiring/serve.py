@@ -25,6 +25,7 @@ from routeiq.wiring.telling import json_lines
 
 if TYPE_CHECKING:
     from routeiq.http.edge import Edge
+    from routeiq.http.foreman import Foreman
     from routeiq.http.gate import Gate
     from routeiq.http.siblings import Siblings
 
@@ -61,13 +62,16 @@ def preload(settings: Settings) -> Preloaded:
     return loaded
 
 
-def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) -> "Edge":
-    """Serve mode: return our edge around LiteLLM's application. One of several workers has siblings."""
+def app(
+    preloaded: Preloaded | None = None, siblings: "Siblings | None" = None, foreman: "Foreman | None" = None
+) -> "Edge":
+    """Serve mode: return our edge around LiteLLM's application. One of several workers has siblings and a foreman."""
     from routeiq.adapters.litellm import host, refusals, translate
     from routeiq.http.admin import AdminDoor
     from routeiq.http.config_sync import ReloadEndpoint, open_form
     from routeiq.http.edge import Edge
-    from routeiq.http.table import RELOAD, ROLLBACK, STRATEGIES, STRATEGY
+    from routeiq.http.restart import RestartEndpoint
+    from routeiq.http.table import RELOAD, RESTART, RESTARTED, ROLLBACK, STRATEGIES, STRATEGY
 
     secrets = Secrets.of_process()
     settings = load()
@@ -80,7 +84,7 @@ def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) 
     flow, shared, failed = gateway.flow, gateway.shared, gateway.flow.telemetry.failed
     auth = host.KeyAuthenticator(host.Access(flow.clock, failed))
     renewal = renewal_of(gateway)
-    live = live_of(gateway, siblings, lonely=siblings is not None and siblings.count > 1)
+    live = live_of(gateway, siblings, foreman, lonely=siblings is not None and siblings.count > 1)
 
     async def started() -> None:
         lines.adopt()
@@ -119,6 +123,7 @@ def app(preloaded: Preloaded | None = None, siblings: "Siblings | None" = None) 
         more={
             RELOAD: ReloadEndpoint(live.reloader, live.convergence.look),
             ROLLBACK: live.rollback,
+            **dict.fromkeys((RESTART, RESTARTED), RestartEndpoint(live.restart)),
             **dict.fromkeys((STRATEGY, STRATEGIES), live.switch.endpoint()),
         },
         gate=_gate(gateway, host.cors_options(inner)),

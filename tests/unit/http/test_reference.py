@@ -22,6 +22,7 @@ RAISED = (
     errors.FeedbackInvalid,
     errors.UnknownDecision,
     errors.UnknownVersion,
+    errors.RestartRefused,
     errors.StoreUnavailable,
     errors.QueueFull,
     errors.DeadlineTooNear,
@@ -29,6 +30,7 @@ RAISED = (
     errors.ShareExceeded,
     errors.KeyShareExceeded,
     errors.StateUnavailable,
+    errors.AuditUnavailable,
 )
 
 
