@@ -140,6 +140,8 @@ def test_a_place_that_is_gone_leaves_what_was_fetched(place: Place, bringing: Br
     with pytest.raises(SourceUnavailable) as gone:
         later.fetcher.refresh([address])
     assert "secret" not in gone.value.message
+    with pytest.raises(SourceUnavailable):
+        Bringing(bringing.root).fetcher.refresh([address], fresh_s=60.0)
     assert later.version(address) == "knn-1"
     with pytest.raises(SourceUnavailable):
         later.version(f"{place.address}/other.npz")

@@ -42,7 +42,7 @@ class Relay:
         return [first for method, path, first in self.asked if method == "GET" and self.meant in path]
 
     def _serve(self, client: socket.socket) -> None:
-        with client, socket.create_connection(("127.0.0.1", self.to)) as server, suppress(OSError):
+        with suppress(OSError), client, socket.create_connection(("127.0.0.1", self.to)) as server:
             while request := client.recv(65_536):
                 server.sendall(request)
                 if (line := _FIRST.search(request)) is None:

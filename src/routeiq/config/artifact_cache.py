@@ -124,11 +124,16 @@ class ArtifactCache:
         except OSError:
             return False
 
-    def look(self, address: str, content: str | None) -> None:
-        """Note that somebody has looked at the address now, and uses its content."""
-        (self._at(address) / "looked").touch()
-        if content is not None:
-            self.used(content)
+    def look(self, address: str, trouble: str = "") -> None:
+        """Note that somebody has looked at the address now, and why in vain."""
+        _replace(self._at(address) / "looked", trouble.encode())
+
+    def trouble(self, address: str) -> str:
+        """Return why the last look, of whichever process, was in vain; nothing when it was not."""
+        try:
+            return (self._at(address) / "looked").read_text(encoding="utf-8")
+        except OSError:
+            return ""
 
     def used(self, content: str) -> None:
         """Note that some content is used now."""

@@ -120,23 +120,35 @@ class ArtifactFetcher:
     def _in_turn(self, address: str, wait_s: float, fresh_s: float) -> None:
         lock = self.cache.prepare(address)
         with host_lock(lock, lease_s=self.lease_s, wait_s=wait_s) as alone:
-            if not alone:
-                if wait_s:
-                    shown = addresses.shown(address)
-                    raise SourceUnavailable(f"{shown}: another process has been fetching it for {wait_s:.0f} s")
-                return
+            if not alone and wait_s:
+                shown = addresses.shown(address)
+                raise SourceUnavailable(f"{shown}: another process has been fetching it for {wait_s:.0f} s")
             state = self.cache.state(address)
-            if state.content is not None and self.cache.looked(address, fresh_s):
-                return
-            wanted = self._look(address, state)
-            if isinstance(wanted, Wanted):
-                with self._admitted(address, wait_s, needed=state.content is None) as lease:
-                    if lease is None:
-                        return
+            if not alone or self.cache.looked(address, fresh_s):
+                if trouble := self.cache.trouble(address):  # of the process that looked for all of this host
+                    raise SourceUnavailable(trouble)
+                if not alone or state.content is not None:
+                    return
+            try:
+                self._bring_new(address, state, wait_s)
+            except Fenced:
+                raise
+            except SourceUnavailable as error:
+                self.cache.look(address, error.message)
+                raise
+            self.cache.look(address)
+            if (content := self.cache.state(address).content) is not None:
+                self.cache.used(content)
+
+    def _bring_new(self, address: str, state: State, wait_s: float) -> None:
+        """Look, and bring what is new."""
+        wanted = self._look(address, state)
+        if isinstance(wanted, State):
+            self._publish(address, self.cache.claim(address, None), wanted)
+        elif wanted is not None:
+            with self._admitted(address, wait_s, needed=state.content is None) as lease:
+                if lease is not None:
                     self._bring(address, state, wanted, lease)
-            elif wanted is not None:
-                self._publish(address, self.cache.claim(address, None), wanted)
-            self.cache.look(address, self.cache.state(address).content)
 
     @contextmanager
     def _admitted(self, address: str, wait_s: float, *, needed: bool) -> Iterator[Lease | None]:
