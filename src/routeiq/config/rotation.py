@@ -37,7 +37,8 @@ class Rotation:
 
     `master_key` has the host accept another one, and returns False where that takes a restart; `redis` has shared state
     go to another address, and returns False where nothing is shared; `database` says whether the host has one of its
-    own; `told` hears of every name that changed, `done` of the end of each change.
+    own; `told` hears of every name that changed. `settled` waits until no request is left that may still use a former
+    value for the first time; then `done` hears that the change is in effect.
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class Rotation:
         redis: Callable[[str], bool],
         database: Callable[[], bool],
         told: Callable[[str], None],
+        settled: Callable[[], Awaitable[None]],
         done: Callable[[], None],
         failed: Failed,
     ) -> None:
         self._secrets, self._master_key, self._redis = secrets, master_key, redis
-        self._database, self._told, self._done, self._failed = database, told, done, failed
+        self._database, self._told, self._failed = database, told, failed
+        self._settled, self._done = settled, done
         self._errands = Errands()
         self._turn = asyncio.Lock()
         self._stale: dict[str, None] = {}
@@ -86,10 +89,11 @@ class Rotation:
                     logger.error("secrets %s took no effect: %s", ", ".join(sorted(names)), _said(error))
                     self._stale.update(dict.fromkeys(sorted(names)))
             reloader.also_stale(self.stale())
-            self._secrets.in_effect += 1
+            if self._stale:
+                logger.warning("restart needed for: %s", ", ".join(self._stale))
+        await self._settled()
+        self._secrets.in_effect += 1
         self._done()
-        if self._stale:
-            logger.warning("restart needed for: %s", ", ".join(self._stale))
 
     async def _models(self, names: frozenset[str], reloader: Reloader) -> None:
         await reloader.renew()

@@ -20,7 +20,7 @@ from routeiq.wiring.gateway import Gateway, assemble
 from routeiq.wiring.host import candidates_of, register
 from routeiq.wiring.learning import embedder_of, snapshot_of
 from routeiq.wiring.live import live_of
-from routeiq.wiring.renewing import renewal_of
+from routeiq.wiring.renewing import Renewal
 from routeiq.wiring.telling import json_lines
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def app(
         register(gateway, announces=False)
     flow, shared, failed = gateway.flow, gateway.shared, gateway.flow.telemetry.failed
     auth = host.KeyAuthenticator(host.Access(flow.clock, failed))
-    renewal = renewal_of(gateway)
+    renewal = Renewal(gateway)
     live = live_of(gateway, siblings, foreman, lonely=siblings is not None and siblings.count > 1)
 
     async def started() -> None:
@@ -91,7 +91,7 @@ def app(
         host.cancel_with_client()
         await shared.start(flow, forked=siblings is not None)
         await live.start()
-        renewal.start(live.reloader)
+        renewal.start(live.reloader, edge.traffic)
         _spare_the_collector()
         if siblings is not None:
             await siblings.open(gateway.metrics.render)

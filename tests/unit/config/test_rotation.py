@@ -61,6 +61,7 @@ class Scene:
             redis=lambda url: self._part(f"redis {url}", True),
             database=lambda: bool(self._part("database", False)),
             told=lambda name: self._part(f"changed {name}", None),
+            settled=self._settled,
             done=lambda: self._part(f"done {self.secrets.in_effect}", None),
             failed=lambda where, error: None,
         )
@@ -79,6 +80,9 @@ class Scene:
 
     async def _master_key(self, key: str, salted: bool) -> bool:
         return bool(self._part(f"master {key} {salted}", True))
+
+    async def _settled(self) -> None:
+        self._part("settled", None)
 
     def admit(self, litellm: Any) -> frozenset[str]:
         return frozenset(self._part("models", ()))
@@ -108,7 +112,7 @@ async def test_a_key_of_models_needs_no_restart(scene: Callable[..., Scene]) -> 
     """A key that models refer to, or that LiteLLM looks up at each call, is renewed with the models."""
     made = scene()
     status = await made.change(THE_KEY="new", OPENAI_API_KEY="other")
-    assert made.told == ["changed OPENAI_API_KEY", "changed THE_KEY", "models", "done 1"]
+    assert made.told == ["changed OPENAI_API_KEY", "changed THE_KEY", "models", "settled", "done 1"]
     assert status.restart_needed == ()
 
 
@@ -116,7 +120,7 @@ async def test_the_master_key_is_the_one_that_the_file_names(scene: Callable[...
     """LiteLLM is told of the variable that its configuration refers to, and of no other."""
     made = scene(general_settings={"master_key": "os.environ/OUR_MASTER"})
     assert (await made.change(OUR_MASTER="sk-new")).restart_needed == ()
-    assert made.told[-2] == "master sk-new False"
+    assert made.told[-3] == "master sk-new False"
     assert (await made.change(LITELLM_MASTER_KEY="sk-other")).restart_needed == ("LITELLM_MASTER_KEY",)
     assert "master sk-other False" not in made.told
 
@@ -169,7 +173,7 @@ async def test_one_part_that_fails_keeps_no_other_from_changing(
     made = scene()
     made.refuses = {"models": ValueError("key sk-new is no good")}
     status = await made.change(LITELLM_MASTER_KEY="sk-new")
-    assert made.told[-2] == "master sk-new False"
+    assert made.told[-3] == "master sk-new False"
     assert status.restart_needed == ("LITELLM_MASTER_KEY",)
     assert "LITELLM_MASTER_KEY took no effect: ValueError" in caplog.text
     assert "sk-new" not in caplog.text
