@@ -9,7 +9,7 @@ import asyncio
 import json
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -192,7 +192,7 @@ class Convergence:
             if told is None or json.loads(told)["digest"] != status.seen:
                 said = {"digest": status.seen, "version": status.version, "at": status.since, "by": self.shared.worker}
                 self.shared.mirror.put(AREA, SEEN, json.dumps(said).encode())
-        elif self.siblings is not None:
+        if self.siblings is not None and not (self.shared.everywhere and self.shared.mirror.reachable):
             self._errands.start(self.siblings.ask(SEEN, status.seen.encode()))
 
     def _changed(self, entries: Mapping[str, bytes | None]) -> None:
@@ -256,8 +256,3 @@ class Convergence:
 
 def _shown(one: Mapping[str, Any]) -> dict[str, Any]:
     return {**{name: one.get(name) for name in SHOWN}, "answered": one["answered"]}
-
-
-def states(workers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the workers of a status as a table shows them."""
-    return [{name: one.get(name) for name in (*SHOWN, "restart_needed")} for one in workers]
