@@ -7,8 +7,10 @@ report. Everything that can fail does so before the swap. What a source, LiteLLM
 import asyncio
 import logging
 import random
+import sys
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -53,11 +55,11 @@ class Watched(Protocol):
 class Models(Protocol):
     """The models of the host, changed by difference."""
 
-    def admit(self, litellm: Mapping[str, Any]) -> "Collection[str]":
+    async def admit(self, litellm: Mapping[str, Any]) -> "Collection[str]":
         """Add what is new and apply settings; return the ids that the file no longer has. Undone when it raises."""
         ...
 
-    def dismiss(self, ids: Collection[str]) -> None:
+    async def dismiss(self, ids: Collection[str]) -> None:
         """Take models out by id."""
         ...
 
@@ -101,6 +103,9 @@ class _Version:
     snapshot: Snapshot
     digest: str
 
+
+TURN_S = 0.0005
+"""How long a configuration that is compiled keeps the interpreter when requests want it; Python's own is ten times."""
 
 Report = Callable[[SyncStatus], None]
 
@@ -222,7 +227,7 @@ class Reloader:
     async def renew(self) -> None:
         """Have the host look up again what its models refer to, with the version that serves; raises what it raises."""
         async with self._busy:
-            self._models.dismiss(self._models.admit(self.settings.litellm))
+            await self._models.dismiss(await self._models.admit(self.settings.litellm))
 
     def also_stale(self, names: Sequence[str]) -> None:
         """Show these among what takes a restart: they changed, but in no file of the configuration."""
@@ -242,7 +247,7 @@ class Reloader:
                 known = ", ".join(former) or "none: this process has served no other"
                 raise UnknownVersion(f"version {wanted or 'before this one'} cannot be put back; known: {known}")
             version = self._history[wanted]
-            self._serve(version, self._models.admit(version.settings.litellm))
+            await self._serve(version, await self._models.admit(version.settings.litellm))
             self.status = replace(
                 self.status,
                 state="rolled_back",
@@ -256,10 +261,10 @@ class Reloader:
             self._report(self.status)
             return self.status
 
-    def _serve(self, version: _Version, gone: Collection[str]) -> None:
+    async def _serve(self, version: _Version, gone: Collection[str]) -> None:
         """Have a version serve whose models the host has admitted; `gone` are those that it does not have."""
         self._holder.swap(version.snapshot)
-        self._models.dismiss(gone)
+        await self._models.dismiss(gone)
         self.settings = version.settings
         self._keep(version)
 
@@ -310,15 +315,16 @@ class Reloader:
     async def _reload(self, seen: str) -> None:
         begun = self._clock.monotonic()
         try:
-            version = await asyncio.to_thread(self._prepared, seen)
+            with _giving_way():
+                version = await asyncio.to_thread(self._prepared, seen)
             seen = version.digest
-            gone = self._models.admit(version.settings.litellm)
+            gone = await self._models.admit(version.settings.litellm)
         except RouteIQError as error:
             self._rejected(seen, begun, error.reason, error.message)
         except Exception as error:  # noqa: BLE001 - whatever keeps a version from serving, the old one goes on
             self._rejected(seen, begun, "internal", f"{type(error).__name__}; the log has more")
         else:
-            self._serve(version, gone)
+            await self._serve(version, gone)
             self._accepted(version, begun)
 
     def _prepared(self, seen: str) -> _Version:
@@ -371,6 +377,17 @@ class Reloader:
             rejected=self.status.rejected + 1,
         )
         self._report(self.status)
+
+
+@contextmanager
+def _giving_way() -> Iterator[None]:
+    """Have threads take turns more often: requests wait for the interpreter at every step while others compute."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(TURN_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
 
 
 def _ours(former: Settings, present: Settings) -> tuple[str, ...]:

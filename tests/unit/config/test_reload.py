@@ -52,13 +52,13 @@ class Host:
         self.refusal: Exception | None = None
         self._holder = holder
 
-    def admit(self, litellm: Mapping[str, Any]) -> Collection[str]:
+    async def admit(self, litellm: Mapping[str, Any]) -> Collection[str]:
         self.told.append(f"admit under {self._holder.current.version}")
         if self.refusal is not None:
             raise self.refusal
         return frozenset({"gone"})
 
-    def dismiss(self, ids: Collection[str]) -> None:
+    async def dismiss(self, ids: Collection[str]) -> None:
         self.told.append(f"dismiss {','.join(ids)} under {self._holder.current.version}")
 
     def needs_restart(self, former: Mapping[str, Any], present: Mapping[str, Any]) -> tuple[str, ...]:

@@ -84,10 +84,10 @@ class Scene:
     async def _settled(self) -> None:
         self._part("settled", None)
 
-    def admit(self, litellm: Any) -> frozenset[str]:
+    async def admit(self, litellm: Any) -> frozenset[str]:
         return frozenset(self._part("models", ()))
 
-    def dismiss(self, ids: Any) -> None:
+    async def dismiss(self, ids: Any) -> None:
         """Nothing is gone."""
 
     def needs_restart(self, former: Any, present: Any) -> tuple[str, ...]:

@@ -177,10 +177,11 @@ class LiveModels:
     """The models of the running proxy, changed by difference on its own router; implements `config.reload.Models`.
 
     Loading LiteLLM's configuration a second time would leave the former router and every callback behind. Models that
-    live in LiteLLM's database are its own business and left alone.
+    live in LiteLLM's database are its own business and left alone. Each takes LiteLLM a millisecond or two, so that
+    requests have their turn after every one.
     """
 
-    def admit(self, litellm: Mapping[str, Any]) -> frozenset[str]:
+    async def admit(self, litellm: Mapping[str, Any]) -> frozenset[str]:
         """Add the models that are new or changed, and apply router settings; return the ids that are gone.
 
         Raises ConfigError when LiteLLM refuses one; then what was added is taken out again.
@@ -188,7 +189,7 @@ class LiveModels:
         router = live_router()
         if router is None:
             return frozenset()
-        wanted = _deployments(litellm.get("model_list") or ())
+        wanted = await asyncio.to_thread(_deployments, litellm.get("model_list") or ())
         present = {str(d["model_info"]["id"]) for d in router.model_list if not d["model_info"].get("db_model")}
         undo: list[Callable[[], Any]] = []
         try:
@@ -201,6 +202,7 @@ class LiveModels:
                     undo.append(partial(router.upsert_deployment, former))
                 if not router.has_model_id(number):
                     raise ConfigError(f"LiteLLM does not take up the model {deployment.model_name!r}")
+                await asyncio.sleep(0)
             self._apply(router, litellm.get("router_settings") or {})
         except Exception as error:
             for step in reversed(undo):
@@ -210,13 +212,14 @@ class LiveModels:
             raise ConfigError(f"LiteLLM refuses the configuration ({type(error).__name__})") from error
         return frozenset(present - wanted.keys())
 
-    def dismiss(self, ids: Iterable[str]) -> None:
+    async def dismiss(self, ids: Iterable[str]) -> None:
         """Take deployments out of the router; calls under way on them go on to their end."""
         router = live_router()
         if router is None:
             return
         for number in ids:
             router.delete_deployment(id=number)
+            await asyncio.sleep(0)
         # LiteLLM keeps a list of its own beside the router's, and sets it the same way when its database changes.
         vars(sys.modules[_PROXY])["llm_model_list"] = router.get_model_list()
 
