@@ -3,6 +3,8 @@
 Owns its process. It is stopped by process id; nothing of it stays.
 """
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -24,8 +26,9 @@ class S3Server:
 
     url: str
     bucket: str
-    process: "subprocess.Popen[bytes]"
+    log: Path
     env: Mapping[str, str] = field(default_factory=dict)
+    process: "subprocess.Popen[bytes] | None" = None
 
     @property
     def client(self) -> Any:
@@ -46,10 +49,32 @@ class S3Server:
     def delete(self, name: str) -> None:
         self.client.delete_object(Bucket=self.bucket, Key=name)
 
+    def start(self) -> None:
+        """Start the server where it was before, with an empty bucket."""
+        port = int(self.url.rpartition(":")[2])
+        with self.log.open("ab") as log:
+            command = [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1", "-p", str(port)]
+            process = subprocess.Popen(command, stdout=log, stderr=log)
+        self.process = process
+        wait_for_port(port, START_LIMIT_S, lambda: process.poll() is None, self.log.read_text)
+        self.client.create_bucket(Bucket=self.bucket)
+        self.client.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"})
+
     def stop(self) -> None:
-        """End the server, as a network that is gone ends it for everybody."""
-        self.process.kill()
-        self.process.wait()
+        """End the server, as a network that is gone ends it for everybody; may be called again."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def freeze(self) -> None:
+        """Stop it where it stands: connections are taken, and nothing is answered."""
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGCONT)
 
 
 def environment(url: str) -> dict[str, str]:
@@ -66,16 +91,10 @@ def environment(url: str) -> dict[str, str]:
 @contextmanager
 def s3_server(folder: Path, bucket: str = "gateway") -> Iterator[S3Server]:
     """Start a server with a versioned bucket; `folder` keeps its log."""
-    port = free_port()
-    with (folder / "s3.log").open("wb") as log:
-        command = [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1", "-p", str(port)]
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    server = S3Server(f"http://127.0.0.1:{port}", bucket, process, environment(f"http://127.0.0.1:{port}"))
+    url = f"http://127.0.0.1:{free_port()}"
+    server = S3Server(url, bucket, folder / "s3.log", environment(url))
     try:
-        said = (folder / "s3.log").read_text
-        wait_for_port(port, START_LIMIT_S, lambda: process.poll() is None, said)
-        server.client.create_bucket(Bucket=bucket)
-        server.client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        server.start()
         yield server
     finally:
         server.stop()
