@@ -377,6 +377,8 @@ class RequestFlow:
             return
         passage.ended = True
         self._retire(passage)
+        if outcome.cached:  # the host's cache answered, so whom it would have called has shown nothing
+            self.release(passage, None, ok=False, blamed=False)
         ok, blamed = outcome.status is Status.SUCCESS, outcome.status is Status.FAILURE
         self.release(passage, outcome.latency_s, ok, blamed, outcome.ttft_s)
         self.log.record_outcome(outcome)

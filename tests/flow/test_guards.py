@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,27 @@ def test_only_what_is_the_providers_fault_counts() -> None:
         flow.attempt(passage, "small")
         flow.observe(passage, end(passage, status))
     assert breakers.states()["small"] is State.OPEN
+
+
+def test_an_answer_from_the_hosts_cache_says_nothing_of_a_candidate() -> None:
+    """The host notes a call before it looks into its cache; a hit makes nobody healthy, nor fast, nor busy."""
+    flow, breakers = guarded()
+    for at in range(8):
+        passage = flow.admit(request(id=f"c{at}"))
+        flow.decide(passage)
+        flow.attempt(passage, "small")
+        kept = at < 5
+        ended = end(passage, Status.SUCCESS if kept else Status.FAILURE)
+        flow.observe(passage, replace(ended, cached=kept, latency_s=0.0003))
+    assert breakers.states()["small"] is State.OPEN
+    assert flow.vitals.counts() == {}
+    table = flow.holder.current.route("auto").table
+    before = flow.vitals.latency(table).tolist()
+    passage = flow.admit(request(id="last"))
+    flow.decide(passage)
+    flow.attempt(passage, "large")
+    flow.observe(passage, replace(end(passage), cached=True, latency_s=0.0003))
+    assert repr(flow.vitals.latency(table).tolist()) == repr(before)
 
 
 @dataclass

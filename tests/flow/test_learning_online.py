@@ -131,6 +131,18 @@ async def test_outcomes_teach_where_the_operator_says_what_they_stand_for() -> N
         assert (sum(flow.learners.status().values()) > 0) is learned
 
 
+async def test_an_answer_from_the_hosts_cache_teaches_nothing_of_the_chosen_model() -> None:
+    """Neither its end nor a judgement of it is taken for the model that was chosen: another may have given it."""
+    flow = flow_over(taught(), Learners(answered=0.8))
+    passage = await served(flow, "r")
+    assert passage.decision is not None
+    choice = passage.decision.choice
+    flow.observe(passage, Outcome(passage.decision.id, "r", 0.0, choice, Status.SUCCESS, cached=True))
+    await judge(flow, passage, 0.0)
+    await judge(flow, passage, None, other="dear", preferred="dear")
+    assert sum(flow.learners.status().values()) == 0
+
+
 async def test_a_judgement_takes_the_place_of_what_came_before() -> None:
     """What the outcome stood for, and what the same judge said earlier, leave no trace in the posterior."""
     artifact = taught()

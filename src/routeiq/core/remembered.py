@@ -5,7 +5,7 @@ Owns which feedback counts. Storing is the business of the adapters that impleme
 
 from dataclasses import dataclass, field
 
-from routeiq.core.decision import Decision
+from routeiq.core.decision import Decision, Reason
 from routeiq.core.outcome import Feedback, Outcome
 from routeiq.core.ports import Vector
 from routeiq.core.request import Caller, Surface
@@ -71,6 +71,15 @@ class LogStatus:
     on_disk: int = 0
     spilled: int = 0
     replayed: int = 0
+
+
+def whose(decision: Decision, outcome: Outcome | None) -> str | None:
+    """Return the model whose answer it was, as far as is known; None where the host's cache answered for a virtual
+    model: it keeps answers under that name, whichever candidate gave them.
+    """
+    if outcome is None:
+        return decision.choice
+    return outcome.model if decision.reason is Reason.NAMED or not outcome.cached else None
 
 
 def effective(feedback: tuple[Feedback, ...]) -> tuple[Feedback, ...]:

@@ -20,7 +20,7 @@ from routeiq.core.decision import Decision, Reason
 from routeiq.core.errors import ArtifactError
 from routeiq.core.outcome import Feedback, Outcome
 from routeiq.core.ports import PosteriorStore, Remembered
-from routeiq.core.remembered import effective
+from routeiq.core.remembered import effective, whose
 from routeiq.core.request import Caller
 from routeiq.core.reward import ended_score, judged_score
 from routeiq.routing.online import Judgement, Learner, LiveScorer, OnlineScorer, resume, state_of
@@ -150,7 +150,7 @@ class Learners:
     def ended(self, decision: Decision, features: Features, caller: Caller, outcome: Outcome) -> None:
         """Tell the learners concerned what the end of a request stands for, unless somebody judged it already."""
         value = ended_score(outcome, self.answered)
-        if value is not None and decision.id not in self._judged:
+        if value is not None and whose(decision, outcome) is not None and decision.id not in self._judged:
             self._tell(Judgement(features, outcome.model, value, caller=caller, decision=decision))
 
     def judged(self, found: Remembered, given: Feedback) -> None:
@@ -163,7 +163,9 @@ class Learners:
         if len(self._judged) > JUDGED_KEPT:
             self._judged.popitem(last=False)
         features = Features(found.embedding, decision.embedder)
-        served = outcome.model if outcome is not None else decision.choice
+        served = whose(decision, outcome)
+        if served is None:
+            return
         if given.other is not None:
             earlier = [f for f in effective(found.feedback) if (f.source, f.other) == (given.source, given.other)]
             former = _result(earlier[-1]) if earlier else None

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from routeiq.core.decision import Reason
 from routeiq.core.outcome import Status
-from routeiq.core.remembered import Record
+from routeiq.core.remembered import Record, whose
 from routeiq.learn.formats.answers import Answer, Item, Place, Skipped
 
 NO_TEXT = "the log holds no text of this prompt; set `store_prompts` before the traffic you want to use"
@@ -30,6 +30,8 @@ def _answer(place: Place, record: Record) -> Item:
         return Skipped(place, "the end of this request was lost, so it is not known which model answered")
     if outcome.status is not Status.SUCCESS:
         return Skipped(place, f"the request ended as {outcome.status.value}: the model did not answer")
+    if whose(record.decision, outcome) is None:
+        return Skipped(place, "the gateway's cache answered, so it is not known which model's answer it was")
     if record.score is None:
         return Skipped(place, "has comparisons only; a data folder holds scores")
     return Answer(

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +239,17 @@ def test_our_own_log_gives_what_the_serving_model_scored() -> None:
     assert (first.model, first.score, first.category, first.cost_usd) == ("b", 0.25, "auto", 0.1)
     assert all(isinstance(item, Skipped) for item in rest)
     assert [str(item.place) for item in rest] == [f"log.sqlite3 row {i}" for i in (2, 3, 4, 5)]
+
+
+def test_a_cached_answer_is_nobodys_unless_the_model_was_named() -> None:
+    """LiteLLM keeps answers under the virtual model's name, so the one that was chosen need not have given it."""
+    kept = Outcome("d", "r", 1.0, "b", Status.SUCCESS, cached=True)
+    named = replace(record().decision, reason=Reason.NAMED)
+    foreign, own = records.read([record(outcome=kept), record(outcome=kept, decision=named)], "log.sqlite3")
+    assert isinstance(foreign, Skipped)
+    assert "cache" in foreign.reason
+    assert isinstance(own, Answer)
+    assert (own.model, own.score, own.latency_s) == ("b", 0.25, None)
 
 
 def test_the_same_question_is_always_on_the_same_side() -> None:
