@@ -17,6 +17,7 @@ from routeiq.config.virtual_models import chat_models, check_name, group_entry, 
 from routeiq.core.errors import ConfigError, UnknownCandidate, nearest
 
 COMMENT = "RouteIQ chooses a model for every request to these names; `routeiq check` validates this section."
+WILDCARDS = "; RouteIQ chooses among models, which a wildcard does not name: add an entry to the model_list for each"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ def adopt(
     chosen = candidates or _known_candidates(settings, alias)
     for name in chosen:
         if name not in settings.model_names:
-            raise UnknownCandidate(f"{name!r} is not in the model_list; {nearest(name, settings.model_names)}")
+            hint = WILDCARDS if any("*" in known for known in settings.model_names) else ""
+            raise UnknownCandidate(f"{name!r} is not in the model_list; {nearest(name, settings.model_names)}{hint}")
     check_name(settings, alias, str(settings.path))
     before = settings.path.read_bytes().decode()
     after = before
@@ -55,7 +57,8 @@ def _known_candidates(settings: Settings, alias: str) -> tuple[str, ...]:
     chosen = tuple(named.candidates or ()) if named is not None else ()
     chosen = chosen or chat_models(settings.model_list)
     if not chosen:
-        raise ConfigError(f"{settings.path}: the model_list has no model that answers prompts; name some with --models")
+        hint = WILDCARDS if any("*" in known for known in settings.model_names) else "; name some with --models"
+        raise ConfigError(f"{settings.path}: the model_list has no model that answers prompts{hint}")
     return chosen
 
 

@@ -97,6 +97,14 @@ def test_without_models_there_is_nothing_to_route(tmp_path: Path) -> None:
         adopted(put(tmp_path, "model_list: []\n"))
 
 
+@pytest.mark.parametrize("models", [(), ("openai/gpt-4o",)])
+def test_wildcards_are_no_candidates(tmp_path: Path, models: tuple[str, ...]) -> None:
+    """A list of wildcards alone has nothing to choose among, and the message says what to add."""
+    path = put(tmp_path, 'model_list:\n  - {model_name: "openai/*", litellm_params: {model: "openai/*"}}\n')
+    with pytest.raises(ConfigError, match="which a wildcard does not name: add an entry"):
+        adopted(path, "auto", *models)
+
+
 def test_a_section_of_an_included_file_is_not_shadowed(tmp_path: Path) -> None:
     """Where an included file holds the section, adding to the main file would change nothing, so it is refused."""
     put(tmp_path, "router_settings: {num_retries: 1}\n", "router.yaml")
