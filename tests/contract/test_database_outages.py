@@ -3,6 +3,8 @@
 import asyncio
 import json
 import logging
+import os
+import re
 import subprocess
 import sys
 import time
@@ -359,6 +361,48 @@ async def test_a_password_that_stops_working_loses_nothing(
     assert kept(server) == ids(*range(15))
     assert kept(server, "feedback") == ids(7)
     assert "secret" not in caplog.text + repr(log.status())
+
+
+async def test_what_was_judged_is_imported(server: Postgres, tmp_path: Path) -> None:
+    """`routeiq import` reads the log at the address in a variable, and takes none on the command line."""
+    log = opened(server, tmp_path, store_prompts=True)
+    for number in range(40):
+        log.record_decision(a_request(number, text=f"question {number}"), a_decision(number), None)
+        log.record_outcome(an_outcome(number))
+        await log.add_feedback(some_feedback(number))
+    await log.close()
+    command = [sys.executable, "-m", "routeiq", "import", "--from", "outcome-log", "--output", str(tmp_path / "data")]
+    environment = {**os.environ, "LOG_AT": server.url + "?schema=public"}
+    found = [
+        subprocess.run([*command, name], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+        for name in ("os.environ/LOG_AT", "postgresql://user:hunter2@db/app")
+    ]
+    assert found[0].returncode == 0, found[0].stderr
+    assert "40 prompts" in found[0].stdout
+    assert found[1].returncode == 2
+    assert "give os.environ/NAME" in " ".join(found[1].stderr.split())
+    assert "hunter2" not in found[1].stderr
+
+
+async def test_the_statements_of_the_page_run(server: Postgres, tmp_path: Path) -> None:
+    """Setting up, asking and deleting go as docs/operations/postgresql.md says, with a user that owns nothing."""
+    page = (ROOT / "docs" / "operations" / "postgresql.md").read_text()
+    set_up, *others = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    server.run(set_up)
+    url = server.url.replace("postgres@", "routeiq_a@") + "?options=-c%20role%3Drouteiq_owner"
+    log = PostgresOutcomeLog(lambda: url, tmp_path / "spill.db", salt=SALT, clock=WallClock())
+    decide(log, *range(5))
+    await log.add_feedback(some_feedback(1))
+    recent = a_decision(9, at=time.time())
+    log.record_decision(a_request(9), recent, None)
+    log.record_outcome(an_outcome(9))
+    await log.close()
+    assert log.status().spilled == 0
+    assert len(others) == 4
+    for statement in others:
+        server.run(statement)
+    assert kept(server) == kept(server, "decisions") == ids(9)
+    assert kept(server, "feedback") == []
 
 
 async def test_a_server_that_is_not_there_is_no_reason_not_to_start(

@@ -12,7 +12,9 @@ from rich.markup import escape
 
 from routeiq.adapters.sql.sqlite.reading import read_labelled
 from routeiq.cli.output import stdout, working
+from routeiq.config.database_url import named_address
 from routeiq.core.errors import DataError, nearest
+from routeiq.core.remembered import Record
 from routeiq.learn.formats import llmrouter, payloads, records, routerbench, spend_logs
 from routeiq.learn.formats.answers import MISSING, Item, Reader, Skipped, number, scored
 from routeiq.learn.formats.conversations import NO_SCORE
@@ -25,7 +27,25 @@ _CALL_IDS = ("id", "request_id", "litellm_call_id")
 
 def _outcome_log(paths: Sequence[Path]) -> Iterator[Item]:
     for path in paths:
-        yield from records.read(read_labelled(path), str(path))
+        yield from records.read(_labelled(path), str(path))
+
+
+def _labelled(path: Path) -> Iterator[Record]:
+    """Return what was judged in a SQLite file, or in the PostgreSQL that `os.environ/NAME` stands for."""
+    name = str(path)
+    if name.startswith("postgres") and ":/" in name:
+        raise DataError(
+            "an address with a password has no place on a command line, where others see it; put it in an environment "
+            "variable and give os.environ/NAME"
+        )
+    if not name.startswith("os.environ/"):
+        return read_labelled(path)
+    address = named_address(name)
+    try:
+        from routeiq.adapters.sql.postgres import read_labelled as read_postgres
+    except ImportError:
+        raise DataError(f"{name}: PostgreSQL needs an extra; run: pip install 'routeiq-router[postgres]'") from None
+    return read_postgres(lambda: address.url)
 
 
 _FORMATS: Mapping[str, Reader] = {
@@ -38,7 +58,13 @@ _FORMATS: Mapping[str, Reader] = {
 
 
 def import_outcomes(
-    files: Annotated[list[Path], typer.Argument(help="Files of that format; several are joined.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Files of that format; several are joined. An outcome log in PostgreSQL is os.environ/NAME, "
+            "the variable that has its address."
+        ),
+    ],
     source: Annotated[str, typer.Option("--from", help=f"One of {', '.join(_FORMATS)}.")],
     output: Annotated[Path, typer.Option(help="Folder to write; it may not hold outcomes yet.")],
     suite: Annotated[str, typer.Option(help="Name the outcomes go by, for `routeiq train --suite`.")] = "imported",

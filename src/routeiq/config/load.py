@@ -150,8 +150,16 @@ def load(path: Path | None = None) -> Settings:
         environment=environment,
         litellm=litellm,
         document=document,
-        warnings=warnings,
+        warnings=(*warnings, *_open_doors(litellm)),
     )
+
+
+def _open_doors(litellm: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return warnings about settings of LiteLLM's that let in whom nobody checked."""
+    general, name = litellm.get("general_settings"), "allow_requests_on_db_unavailable"
+    if not isinstance(general, dict) or str(general.get(name)).lower() != "true":
+        return ()
+    return (f"general_settings.{name}: every key may call models while LiteLLM's database is away, also an unknown one",)
 
 
 def _section(document: Document) -> RouteIQSettings:
