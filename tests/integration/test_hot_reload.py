@@ -1,8 +1,11 @@
 """A configuration that changes while the gateway serves is taken up without a dropped request, or refused."""
 
+import json
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -91,6 +94,34 @@ def test_a_bad_version_changes_nothing(running: Running, change: Callable[[str],
     time.sleep(0.6)
     assert running.sync()["rejected"] == found["rejected"] + 1
     assert any("Config rejected" in line for line in running.gateway.lines)
+
+
+def test_policy_and_facts_change_by_themselves(running: Running) -> None:
+    """Rules and facts in files of their own take effect without a change of the configuration, or are refused."""
+    policy, facts = running.path.with_name("policy.yaml"), running.path.with_name("llm_candidates.json")
+    policy.write_text("rules: []")
+    facts.write_text(json.dumps({name: {"weight": float(name == "sim-large")} for name in MODELS}))
+    wanted = config(running.provider, strategy="weighted")
+    wanted["routeiq_settings"] |= {"policy": policy.name, "llm_candidates": facts.name}
+    running.accepted(lambda: running.put(yaml.safe_dump(wanted)))
+    assert {running.ask().headers["x-routeiq-model"] for _ in range(3)} == {"sim-large"}
+    rule = "rules: [{name: none too large, aliases: [auto], deny: [NAME]}]"
+    running.accepted(lambda: replaced(policy, rule.replace("NAME", "sim-large")))
+    assert "sim-large" not in {running.ask().headers["x-routeiq-model"] for _ in range(3)}
+    refused = running.rejected(lambda: replaced(policy, rule.replace("NAME", "sim-lagre")))
+    assert refused["reason"] == "unknown_candidate"
+    assert "sim-large" not in {running.ask().headers["x-routeiq-model"] for _ in range(3)}
+    running.accepted(lambda: replaced(policy, "rules: []"))
+    assert running.ask().headers["x-routeiq-model"] == "sim-large"
+    other = json.dumps({name: {"weight": float(name == "sim-tiny")} for name in MODELS})
+    running.accepted(lambda: replaced(facts, other))
+    assert running.ask().headers["x-routeiq-model"] == "sim-tiny"
+
+
+def replaced(path: Path, text: str) -> None:
+    """Replace a file by a rename."""
+    path.with_suffix(".new").write_text(text)
+    os.replace(path.with_suffix(".new"), path)
 
 
 def test_what_needs_a_restart_is_said(running: Running) -> None:

@@ -15,7 +15,7 @@ _PRICE_LIST = "model_prices_and_context_window_backup.json"
 
 def known_candidates(settings: Settings) -> list[Candidate]:
     """Return the model groups of the file with what file and price list say of them."""
-    return candidates(settings.model_list, price_list())
+    return candidates(settings.described_models, price_list())
 
 
 def price_list() -> Mapping[str, Mapping[str, Any]]:

@@ -8,12 +8,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from routeiq.config.compound import compounds
 from routeiq.config.experiments import At, experiments
 from routeiq.config.load import Settings
 from routeiq.config.plugins import strategies
+from routeiq.config.policy import policy_filter
 from routeiq.config.settings import AffinitySettings, AliasSettings
 from routeiq.config.virtual_models import check_alias
 from routeiq.core.artifact import Artifact
@@ -37,6 +39,9 @@ from routeiq.routing.stages import Filter
 from routeiq.routing.strategies import BUILT_IN, Recipe, Tuning, build, recipe
 from routeiq.routing.table import CandidateTable
 
+_NO_PART = {"outcome_log", "decision_log", "online", "artifact_cache", "llm_candidates"}
+"""Settings that no decision depends on, or only by what was read for them."""
+
 
 def compile_snapshot(
     settings: Settings, candidates: Sequence[Candidate], artifacts: ArtifactStore, embedder: Embedder | None
@@ -52,7 +57,7 @@ def compile_snapshot(
     arms = [arm.strategy for said in section.experiments.values() for arm in said.arms.values() if arm.strategy]
     others = strategies([settings.strategy(alias) for alias in section.aliases.values()] + [section.strategy, *arms])
     _check_default(settings, others)
-    filters = _allow_list(settings, by_name)
+    filters = (*_allow_list(settings, by_name), *_policy(settings, by_name))
 
     def route_of(name: str, alias: AliasSettings, at: At, table: CandidateTable) -> Route:
         made_of = _recipe(settings, at, alias, others)
@@ -137,7 +142,9 @@ def _artifact(
     try:
         artifact = artifacts.load(str(path))
     except ArtifactError as error:
-        raise type(error)(f"{where}: {error.message}") from None
+        found = type(error)(f"{where}: {error.message}")
+        found.file = path.with_suffix(".json") if isinstance(path, Path) else None
+        raise found from None
     _check_fit(where, artifact, made_of, table, embedder)
     return artifact
 
@@ -202,11 +209,21 @@ def _allow_list(settings: Settings, by_name: Mapping[str, Candidate]) -> tuple[F
     return (AllowListFilter({team: frozenset(names) for team, names in teams.items()}),) if teams else ()
 
 
+def _policy(settings: Settings, by_name: Mapping[str, Candidate]) -> tuple[Filter, ...]:
+    section = settings.routeiq
+    if settings.policy is None or section.policy is None:
+        return ()
+    aliases = {**section.aliases, **section.compound}
+    found = policy_filter(settings.policy, settings.beside(section.policy), by_name, aliases)
+    return () if found is None else (found,)
+
+
 def _version(settings: Settings, routes: Mapping[str, Route], embedder: Embedder | None) -> str:
     """Return a short digest of what decisions depend on: settings, candidates, artifacts and embedder."""
     made_from: dict[str, Any] = {
-        "settings": settings.routeiq.model_dump(mode="json", exclude={"outcome_log", "decision_log", "online"}),
+        "settings": settings.routeiq.model_dump(mode="json", exclude=_NO_PART),
         "embedder": embedder.id if embedder is not None else None,
+        "policy": None if settings.policy is None else settings.policy.model_dump(mode="json"),
         "routes": {
             name: {
                 "strategy": route.profile.strategy,

@@ -15,8 +15,10 @@ from pydantic_core import ErrorDetails
 
 from routeiq.config.addresses import is_address, stem
 from routeiq.config.artifact_cache import ArtifactCache
+from routeiq.config.candidate_facts import Facts, described, read_facts, unused
 from routeiq.config.document import Document, KeyPath, read_document
 from routeiq.config.environment import Environment, config_path, read_environment, reference
+from routeiq.config.policy import Policy, read_policy
 from routeiq.config.settings import (
     SECTION,
     AliasSettings,
@@ -46,11 +48,18 @@ class Settings:
     litellm: Mapping[str, Any] = field(repr=False)
     document: Document = field(repr=False)
     warnings: tuple[str, ...] = ()
+    facts: Facts = field(default_factory=dict)
+    policy: Policy | None = None
 
     @property
     def model_list(self) -> tuple[Mapping[str, Any], ...]:
         """LiteLLM's `model_list`, as it stands in the file."""
         return tuple(self.litellm.get("model_list") or ())
+
+    @property
+    def described_models(self) -> tuple[Mapping[str, Any], ...]:
+        """The `model_list`, with what the file of candidates says of models that say less of themselves."""
+        return described(self.model_list, self.facts)
 
     @property
     def model_names(self) -> tuple[str, ...]:
@@ -126,7 +135,12 @@ class Settings:
                 parts.append(cache.state_file(name))
             else:
                 parts += [name.with_suffix(end) for end in (".npz", ".json")]
-        return (*self.document.files, *parts)
+        said = (self.routeiq.policy, self.routeiq.llm_candidates)
+        return (*self.document.files, *(self.beside(path) for path in said if path is not None), *parts)
+
+    def beside(self, path: Path) -> Path:
+        """Return the absolute path of a file that is named relative to the configuration."""
+        return self.path.parent.absolute() / path
 
     def where(self, *path: str | int) -> str:
         """Return file, line and key path of something in the section, for a message."""
@@ -143,15 +157,24 @@ def load(path: Path | None = None) -> Settings:
     litellm = {key: value for key, value in document.data.items() if key != SECTION}
     _check_section_name(document)
     _check_model_list(document, litellm)
+    section, folder = _section(document), document.path.parent.absolute()
+    facts = {} if section.llm_candidates is None else read_facts(folder / section.llm_candidates)
     return Settings(
         path=document.path,
         enabled=SECTION in document.data,
-        routeiq=_section(document),
+        routeiq=section,
         environment=environment,
         litellm=litellm,
         document=document,
-        warnings=(*warnings, *_open_doors(litellm)),
+        warnings=(*warnings, *_idle(litellm, facts, section), *_open_doors(litellm)),
+        facts=facts,
+        policy=None if section.policy is None else read_policy(folder / section.policy),
     )
+
+
+def _idle(litellm: Mapping[str, Any], facts: Facts, section: RouteIQSettings) -> tuple[str, ...]:
+    idle = unused(litellm.get("model_list") or (), facts)
+    return (f"{section.llm_candidates}: no model of the model_list is {', '.join(idle)}",) if idle else ()
 
 
 def _open_doors(litellm: Mapping[str, Any]) -> tuple[str, ...]:
@@ -159,7 +182,9 @@ def _open_doors(litellm: Mapping[str, Any]) -> tuple[str, ...]:
     general, name = litellm.get("general_settings"), "allow_requests_on_db_unavailable"
     if not isinstance(general, dict) or str(general.get(name)).lower() != "true":
         return ()
-    return (f"general_settings.{name}: every key may call models while LiteLLM's database is away, also an unknown one",)
+    return (
+        f"general_settings.{name}: every key may call models while LiteLLM's database is away, also an unknown one",
+    )
 
 
 def _section(document: Document) -> RouteIQSettings:

@@ -31,7 +31,9 @@ KEPT = 5
 SHORTEST_PAUSE = 0.8
 """How much of the interval the shortest pause between two looks is."""
 
-LIVE = frozenset({"strategy", "artifact", "aliases", "allow_list", "experiments", "signatures"})
+LIVE = frozenset(
+    {"strategy", "artifact", "aliases", "allow_list", "experiments", "signatures", "policy", "llm_candidates"}
+)
 """Keys of `routeiq_settings` that take effect without a restart: those that a snapshot is compiled from."""
 
 
@@ -320,12 +322,19 @@ class Reloader:
             seen = version.digest
             gone = await self._models.admit(version.settings.litellm)
         except RouteIQError as error:
-            self._rejected(seen, begun, error.reason, error.message)
+            self._rejected(self._watching(error.file, seen), begun, error.reason, error.message)
         except Exception as error:  # noqa: BLE001 - whatever keeps a version from serving, the old one goes on
             self._rejected(seen, begun, "internal", f"{type(error).__name__}; the log has more")
         else:
             await self._serve(version, gone)
             self._accepted(version, begun)
+
+    def _watching(self, file: Path | None, seen: str) -> str:
+        """Watch a file that keeps a version from serving, so that it is tried again when that is mended."""
+        if file is None or file in self._watched.paths:
+            return seen
+        self._watched.replace((*self._watched.paths, file))
+        return self._watched.digest()
 
     def _prepared(self, seen: str) -> _Version:
         """Read and try the configuration; return it with the digest its files had before they were read.

@@ -452,6 +452,16 @@ class RouteIQSettings(Concern):
             description="Team id to the candidates it may be routed to. A team that is not listed may use all.",
         )
     )
+    policy: Path | None = Field(
+        default=None,
+        description="YAML or JSON file with rules of who may be routed to which models, see "
+        "[policy](../operations/policy.md). `allow_list` holds too.",
+    )
+    llm_candidates: Path | None = Field(
+        default=None,
+        description="JSON file with facts and prices of models, as LLMRouter has it (`llm_candidates.json`), see "
+        "[model facts](../operations/model-facts.md). What `model_info` says comes first.",
+    )
     online: Annotated[OnlineSettings, BeforeValidator(_empty_if_none)] = OnlineSettings()
     artifact_cache: Annotated[ArtifactCacheSettings, BeforeValidator(_empty_if_none)] = ArtifactCacheSettings()
     signatures: Annotated[SignatureSettings, BeforeValidator(_empty_if_none)] = SignatureSettings()

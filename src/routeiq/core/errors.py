@@ -39,6 +39,7 @@ log field. What a person needs to know (file, key, row, what was found, what was
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class RouteIQError(Exception):
@@ -46,6 +47,8 @@ class RouteIQError(Exception):
 
     reason = "internal"
     status = 500
+    file: Path | None = None
+    """A file besides the configuration by whose change this may be mended."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

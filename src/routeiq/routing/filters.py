@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from routeiq.core.request import RouteRequest
 from routeiq.routing.stages import View
 from routeiq.routing.table import TYPICAL_OUTPUT_TOKENS, Bools, bits
 
@@ -63,3 +64,52 @@ class AllowListFilter:
         if allowed is None:
             return None
         return np.array([name not in allowed for name in view.table.names])
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of a policy: the models it allows (all others are taken away) or denies, and whom it is for.
+
+    None in a place means that it does not look there; a caller has to match everywhere else.
+    """
+
+    name: str
+    models: frozenset[str]
+    allows: bool
+    teams: frozenset[str] | None = None
+    users: frozenset[str] | None = None
+    keys: frozenset[str] | None = None
+    tags: frozenset[str] | None = None
+    aliases: frozenset[str] | None = None
+
+    def is_for(self, request: RouteRequest) -> bool:
+        """Return whether a request is one that the rule is for."""
+        caller = request.caller
+        single = (
+            (self.aliases, request.alias),
+            (self.teams, caller.team),
+            (self.users, caller.user),
+            (self.keys, caller.key_hash),
+        )
+        matches = all(wanted is None or found in wanted for wanted, found in single)
+        return matches and (self.tags is None or not self.tags.isdisjoint(caller.tags))
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFilter:
+    """Takes out candidates that the rules of a policy take away from a caller; all that match hold together.
+
+    Whom no rule is for may use all candidates, or none unless `default_allows`.
+    """
+
+    rules: tuple[Rule, ...]
+    default_allows: bool = True
+    name: str = "policy"
+    permission: ClassVar[bool] = True
+
+    def exclude(self, view: View) -> Bools | None:
+        """Return True for the candidates that a rule takes away."""
+        holding = [rule for rule in self.rules if rule.is_for(view.request)]
+        if not holding:
+            return None if self.default_allows else np.ones(len(view.table), dtype=np.bool_)
+        return np.array([any((name in r.models) != r.allows for r in holding) for name in view.table.names])

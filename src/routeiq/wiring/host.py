@@ -19,4 +19,4 @@ def candidates_of(settings: Settings) -> Sequence[Candidate]:
     from routeiq.adapters.litellm import host, translate
 
     host.refuse_bad_version()
-    return translate.candidates(settings.model_list, host.listed_prices())
+    return translate.candidates(settings.described_models, host.listed_prices())

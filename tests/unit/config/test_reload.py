@@ -123,6 +123,32 @@ def scene(tmp_path: Path) -> Scene:
     return Scene(tmp_path)
 
 
+async def test_a_file_that_keeps_a_version_from_serving_is_watched(scene: Scene, tmp_path: Path) -> None:
+    """When a file besides the configuration is wrong, its change has the version tried again."""
+    mistake = ConfigError("policy.yaml: no")
+    mistake.file = tmp_path / "policy.yaml"
+    scene.wanted, scene.files.now = mistake, "d2"
+    assert (await scene.reloader.check()).state == "rejected"
+    assert tmp_path / "policy.yaml" in scene.files.paths
+    scene.wanted, scene.files.now = snapshot("v2"), "d3"
+    assert (await scene.reloader.check()).state == "ok"
+    assert tmp_path / "policy.yaml" not in scene.files.paths
+
+
+async def test_what_could_not_be_fetched_is_tried_again(scene: Scene) -> None:
+    """A version whose artifact is not here yet is refused once, and taken up when it is, though no file changed."""
+    scene.wanted, scene.files.now = SourceUnavailable("s3://b/knn.npz: has not been fetched yet"), "d2"
+    for _ in range(3):
+        status = await scene.reloader.check()
+        assert (status.state, status.reason, status.rejected) == ("rejected", "source_unavailable", 1)
+    assert (scene.read_count, len(scene.reports)) == (3, 1)
+    scene.wanted = snapshot("v2")
+    assert (await scene.reloader.check()).version == "v2"
+    reads = scene.read_count
+    await scene.reloader.check()
+    assert scene.read_count == reads
+
+
 async def test_nothing_new_is_not_read(scene: Scene) -> None:
     """Files that did not change are not read again, unless somebody insists."""
     await scene.reloader.check()
