@@ -20,6 +20,7 @@ from routeiq.config.environment import config_path, read_environment
 from routeiq.config.load import Settings
 from routeiq.config.reload import Reloader, SyncStatus
 from routeiq.config.sync import Syncer
+from routeiq.core.audit import SIGNAL, acts
 from routeiq.core.errors import SourceUnavailable
 from routeiq.flow import NAMED_STRATEGY, RequestFlow
 from routeiq.guard.degraded import OBJECT_STORE
@@ -118,8 +119,13 @@ async def keep_reloading(
     """Look for changes until cancelled, and have `nudged` done when the process is sent SIGHUP."""
     loop = asyncio.get_running_loop()
     nudges = Errands()
+
+    def nudge() -> None:
+        with acts(SIGNAL):
+            nudges.start(nudged())
+
     with suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread: files are still looked at
-        loop.add_signal_handler(signal.SIGHUP, lambda: nudges.start(nudged()))
+        loop.add_signal_handler(signal.SIGHUP, nudge)
     if settings.environment.hot_reload:
         poll_s, chance = settings.environment.reload_interval, random.Random()  # noqa: S311 - no secret
         async with asyncio.TaskGroup() as loops:

@@ -124,6 +124,11 @@ class Environment(BaseSettings):
         description="The user's folder for caches, in which artifacts that are named by an address are kept. "
         "Default: `~/.cache`.",
     )
+    audit_path: Path | None = Field(
+        default=None,
+        validation_alias="ROUTEIQ_AUDIT_PATH",
+        description="Takes the place of `audit.path`.",
+    )
     hot_reload: bool = Field(
         default=True,
         validation_alias="ROUTEIQ_HOT_RELOAD",

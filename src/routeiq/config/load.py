@@ -78,6 +78,12 @@ class Settings:
         return self.path.parent.absolute() / self.routeiq.outcome_log.spill_path
 
     @property
+    def audit(self) -> Path | None:
+        """Absolute path of the folder of the audit, or None for none."""
+        path = self.environment.audit_path or self.routeiq.audit.path
+        return None if path is None else self.path.parent.absolute() / path
+
+    @property
     def encoder(self) -> Path | None:
         """Absolute path of the embedder's folder, or None when it needs none."""
         path = self.routeiq.embedder.path

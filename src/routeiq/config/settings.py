@@ -275,6 +275,28 @@ class OutcomeLogSettings(Concern):
     )
 
 
+class AuditSettings(Concern):
+    """Where it is kept who changed what, and for how long, see [audit](../operations/audit.md)."""
+
+    path: Path | None = Field(
+        default=Path("audit"), description="Folder of the audit, the same for all workers of a host; `null` keeps none."
+    )
+    required: bool = Field(
+        default=False, description="Whether endpoints for admins refuse changes while the audit cannot be written."
+    )
+    fsync: bool = Field(default=True, description="Whether each event is brought to the disk, for a loss of power.")
+    file_mb: int = Field(default=16, ge=1, le=1024, description="Size at which a file is closed, in MiB.")
+    file_days: float = Field(
+        default=30.0, gt=0, le=3660, allow_inf_nan=False, description="Days after its first event a file is closed."
+    )
+    keep_days: float = Field(
+        default=400.0, gt=0, le=36_600, allow_inf_nan=False, description="Days for which a closed file is kept."
+    )
+    total_mb: int = Field(
+        default=1024, ge=2, description="Size of all files from which the oldest are removed, in MiB."
+    )
+
+
 class OnlineSettings(Concern):
     """How `thompson`, `linucb`, `elo` and `personalized` go on learning while they serve."""
 
@@ -446,6 +468,7 @@ class RouteIQSettings(Concern):
     affinity: Annotated[AffinitySettings, BeforeValidator(_empty_if_none)] = AffinitySettings()
     embedder: Annotated[EmbedderSettings, BeforeValidator(_empty_if_none)] = EmbedderSettings()
     outcome_log: Annotated[OutcomeLogSettings, BeforeValidator(_empty_if_none)] = OutcomeLogSettings()
+    audit: Annotated[AuditSettings, BeforeValidator(_empty_if_none)] = AuditSettings()
     allow_list: Annotated[dict[Name, Annotated[list[Name], Field(min_length=1)]], BeforeValidator(_empty_if_none)] = (
         Field(
             default={},

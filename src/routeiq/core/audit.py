@@ -114,6 +114,10 @@ class AuditLog(Audit, Protocol):
         """How many events were recorded, by kind and result."""
         ...
 
+    def on_written(self, call: Callable[[], None]) -> None:
+        """Have `call` called, by whatever thread, whenever events have become durable."""
+        ...
+
     def flush(self, within_s: float) -> bool:
         """Wait until what was recorded so far is durable; return whether it is. Blocks."""
         ...
@@ -145,6 +149,9 @@ class NoAudit:
 
     def record(self, event: AuditEvent) -> None:
         """Forget an event."""
+
+    def on_written(self, call: Callable[[], None]) -> None:
+        """Never call."""
 
     def flush(self, within_s: float) -> bool:
         """Return that nothing waits."""

@@ -126,6 +126,18 @@ LOG_REPLAYED: Final = Metric(
     "Records that were brought from the disk to the outcome log's database.",
     read=True,
 )
+AUDIT_EVENTS: Final = Metric(
+    "routeiq.audit.events", Kind.COUNTER, ("kind", "result"), "Events that were recorded for the audit.", read=True
+)
+AUDIT_QUEUED: Final = Metric(
+    "routeiq.audit.queued", Kind.GAUGE, (), "Events that wait to be written to the audit.", read=True
+)
+AUDIT_DROPPED: Final = Metric(
+    "routeiq.audit.dropped", Kind.COUNTER, (), "Events that the audit lost because too many waited.", read=True
+)
+AUDIT_HEALTHY: Final = Metric(
+    "routeiq.audit.healthy", Kind.GAUGE, (), "1 when the last write of the audit succeeded, else 0.", read=True
+)
 LINES_DROPPED: Final = Metric(
     "routeiq.log.lines.dropped", Kind.COUNTER, (), "Log lines that could not be written in time.", read=True
 )
@@ -197,6 +209,10 @@ CATALOGUE: Final = (
     LOG_HEALTHY,
     LOG_SPILLED,
     LOG_REPLAYED,
+    AUDIT_EVENTS,
+    AUDIT_QUEUED,
+    AUDIT_DROPPED,
+    AUDIT_HEALTHY,
     LINES_DROPPED,
     RELOADS,
     AGREEMENT,

@@ -114,7 +114,8 @@ class AdminDoor:
             result, reason = result if result == "refused" else _ended(error.status), error.reason
             raise
         finally:
-            await self._told(kind, getattr(request.state, "change", None) or Change(parameter), result, reason)
+            change: Change = getattr(request.state, "change", None) or Change(parameter or endpoint.path)
+            await self._told(kind, change, result, reason)
         return response
 
     async def _told(self, kind: str, change: Change, result: Result, reason: str | None) -> None:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from routeiq.config.reload import Reloader
+from routeiq.core.audit import GATEWAY, acting, acts
 from routeiq.core.errors import RequestInvalid, RouteIQError
 from routeiq.core.request import Caller
 from routeiq.guard.mirror import Mirror
@@ -51,7 +52,9 @@ class RollbackEndpoint:
         noted(request, "configuration", before, to)
         status = await self._reloader.rollback(to)
         noted(request, "configuration", before, status.version)
-        self._seen = json.dumps({"to": status.version, "at": status.since}).encode()
+        by = acting()
+        order = {"to": status.version, "at": status.since, "by": by.actor, "request_id": by.request_id}
+        self._seen = json.dumps(order).encode()
         self._mirror.put(AREA, KEY, self._seen)
         return Json(dict(sync_form(status)))
 
@@ -60,7 +63,9 @@ class RollbackEndpoint:
         if told is None or told == self._seen:
             return
         self._seen = told
-        self._following.start(self._follow(str(json.loads(told)["to"])))
+        order = json.loads(told)
+        with acts(order.get("by") or GATEWAY, order.get("request_id")):
+            self._following.start(self._follow(str(order["to"])))
 
     async def _follow(self, version: str) -> None:
         try:

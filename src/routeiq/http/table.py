@@ -67,6 +67,7 @@ STRATEGIES = Endpoint("GET", "/routeiq/admin/strategy", "the strategies that adm
 ROLLBACK = _changes(
     "/routeiq/admin/rollback", audit.ROLLBACK_ORDERED, "puts a version back that served before, in every worker"
 )
+AUDIT = Endpoint("GET", "/routeiq/audit", "who changed what, and who was refused; admins only", admin=True)
 RESTART = _changes("/routeiq/restart", audit.RESTART_ORDERED, "replaces the workers of all replicas", shared=False)
 RESTARTED = Endpoint("GET", "/routeiq/restart", "how far the latest rolling restart is; admins only", admin=True)
 
@@ -83,6 +84,7 @@ KEYED: tuple[Endpoint, ...] = (
     STRATEGY,
     STRATEGIES,
     ROLLBACK,
+    AUDIT,
     RESTART,
     RESTARTED,
 )

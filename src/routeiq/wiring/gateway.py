@@ -1,5 +1,6 @@
 """The running parts of one process, built and joined."""
 
+import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,16 +10,18 @@ from routeiq.config.limits import Guards, guards_of
 from routeiq.config.load import Settings
 from routeiq.config.preload import Preloaded
 from routeiq.config.secrets import Secrets
-from routeiq.core.audit import AuditTrail, NoAudit
+from routeiq.core.audit import AuditTrail
 from routeiq.core.candidate import Candidate
 from routeiq.core.metrics import AB_SKEW, AGREEMENT, Metric, Reading
 from routeiq.core.ports import Telemetry
 from routeiq.flow import RequestFlow
 from routeiq.guard.agreement import agreement
+from routeiq.guard.audits import Audits
 from routeiq.routing.snapshot import SnapshotHolder
 from routeiq.routing.vitals import Vitals
 from routeiq.sharing import Shared, share, skewed
 from routeiq.wiring.artifacts import Artifacts, artifacts_of
+from routeiq.wiring.auditing import audit_form, audit_of, audit_readings
 from routeiq.wiring.clock import SystemClock
 from routeiq.wiring.learning import embedder_of, learners_of, snapshot_of
 from routeiq.wiring.remembering import log_form, outcome_log_of
@@ -40,17 +43,20 @@ class Gateway:
     metrics: "PrometheusTelemetry"
     guards: Guards
     audit: AuditTrail
+    audits: Audits
     artifacts: Artifacts
     secrets: Secrets
     closers: tuple[Callable[[], None], ...] = ()
 
     async def close(self) -> None:
-        """Make the outcome log durable and send what telemetry still holds; may be called again."""
+        """Make outcome log and audit durable and send what telemetry still holds; may be called again."""
         await self.flow.close()
         await self.guards.close()
+        await self.audits.close()
         await self.shared.close()
         for closer in self.closers:
             closer()
+        await asyncio.to_thread(self.audit.kept.close)
 
     def status(self) -> Mapping[str, object]:
         """Return what /routeiq/status shows of this process."""
@@ -62,6 +68,7 @@ class Gateway:
             "learned": self.flow.learners.status(),
             **self.shared.status(),
             "outcome_log": log_form(self.log.status()),
+            "audit": audit_form(self.audit.kept),
         }
 
     def standing(self) -> Mapping[str, object]:
@@ -85,7 +92,8 @@ class Gateway:
         """Return the state of the parts for readiness; advice only."""
         log = self.log.status()
         writes = "ok" if log.healthy else (log.last_error_reason or "failing")
-        return {"outcome_log": writes, **self.shared.degraded.checks()}
+        audit = self.audit.kept.trouble or "ok"
+        return {"outcome_log": writes, "audit": audit, **self.shared.degraded.checks()}
 
 
 def assemble(
@@ -108,6 +116,8 @@ def assemble(
         embedder = embedder_of(settings) if settings.enabled else None
         snapshot = snapshot_of(settings, candidates, embedder, artifacts)
     shared = share(settings, clock, lambda where, error: telemetry.failed(where, error))
+    kept = audit_of(settings, clock)
+    audits = Audits(kept, shared.state, shared.everywhere, lambda where, error: telemetry.failed(where, error))
     experiments = shared.experiments(lambda where, error: telemetry.failed(where, error))
     log = outcome_log_of(settings, clock, shared.degraded)
     vitals = Vitals()
@@ -115,6 +125,7 @@ def assemble(
     more: dict[Metric, Callable[[], Reading]] = {
         AB_SKEW: lambda: skewed(experiments, flow.holder.current),
         AGREEMENT: lambda: float(agreement(shared.workers())["agree"]),
+        **audit_readings(kept),
     }
     metrics = metrics_of(snapshot, candidates, log.status, vitals, shared.degraded, lost_lines, guards, more)
     guards.share(shared.mirror, shared.quick, shared.worker, shared.count, lambda *told: telemetry.failed(*told))
@@ -138,6 +149,6 @@ def assemble(
         experiments=experiments,
         conversations=shared.conversations(settings.routeiq.affinity, telemetry.failed),
     )
-    audit = artifacts.audit = AuditTrail(NoAudit(), clock, shared.worker, lambda: shared.replica)
+    audit = artifacts.audit = AuditTrail(kept, clock, shared.worker, lambda: shared.replica)
     secrets = secrets or Secrets({})
-    return Gateway(settings, flow, shared, log, metrics, guards, audit, artifacts, secrets, (close_spans,))
+    return Gateway(settings, flow, shared, log, metrics, guards, audit, audits, artifacts, secrets, (close_spans,))

@@ -17,6 +17,7 @@ from routeiq.http.rollback import RollbackEndpoint
 from routeiq.reloading import keep_reloading, reloader_of
 from routeiq.routing.snapshot import Snapshot
 from routeiq.sharing import StrategySwitch
+from routeiq.wiring.auditing import telling_of
 from routeiq.wiring.gateway import Gateway
 from routeiq.wiring.host import candidates_of
 from routeiq.wiring.learning import snapshot_of
@@ -63,6 +64,7 @@ def live_of(
     shared, holder, settings = gateway.shared, gateway.flow.holder, gateway.settings
     read, bring = (lambda: _read(gateway, shared.strategies())), partial(_bring, gateway)
     reloader = reloader_of(settings, gateway.flow, gateway.metrics, read, bring)
+    reloader.hear(telling_of(gateway.audit, reloader.status.version))
     shared.lonely = lonely
     return Live(
         gateway,

@@ -2,6 +2,7 @@
 
 import hmac
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from routeiq.config.database_url import database_address
@@ -59,7 +60,7 @@ def _postgres(settings: Settings, clock: Clock, degraded: Degraded) -> "SqlOutco
     return PostgresOutcomeLog(
         lambda: database_address(settings).url,
         settings.spill,
-        salt=_salt(settings),
+        salt=salt_of(settings, _SALT_USE, settings.spill.with_name(settings.spill.name + ".salt")),
         clock=clock,
         store_prompts=wanted.store_prompts,
         spill_bytes=wanted.spill_mb << 20,
@@ -67,8 +68,11 @@ def _postgres(settings: Settings, clock: Clock, degraded: Degraded) -> "SqlOutco
     )
 
 
-def _salt(settings: Settings) -> bytes:
-    """Return a salt that is the same in all gateways of an installation: made of a secret that they share."""
+def salt_of(settings: Settings, use: bytes, drawn: Path) -> bytes:
+    """Return a salt that is the same in all gateways of an installation: made of a secret that they share.
+
+    Where they share none it is drawn once and kept in a file.
+    """
     environment = settings.environment
     given = environment.salt_key or environment.master_key
     key = given.get_secret_value() if given is not None else None
@@ -78,8 +82,8 @@ def _salt(settings: Settings) -> bytes:
     if not key:
         from routeiq.adapters.sql.salt import load_or_create_salt
 
-        return load_or_create_salt(settings.spill.with_name(settings.spill.name + ".salt"))
-    return hmac.digest(key.encode(), _SALT_USE, "sha256")
+        return load_or_create_salt(drawn)
+    return hmac.digest(key.encode(), use, "sha256")
 
 
 def log_form(log: LogStatus) -> Mapping[str, object]:

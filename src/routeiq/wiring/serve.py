@@ -68,10 +68,11 @@ def app(
     """Serve mode: return our edge around LiteLLM's application. One of several workers has siblings and a foreman."""
     from routeiq.adapters.litellm import host, refusals, translate
     from routeiq.http.admin import AdminDoor
+    from routeiq.http.audit import AuditEndpoint
     from routeiq.http.config_sync import ReloadEndpoint, open_form
     from routeiq.http.edge import Edge
     from routeiq.http.restart import RestartEndpoint
-    from routeiq.http.table import RELOAD, RESTART, RESTARTED, ROLLBACK, STRATEGIES, STRATEGY
+    from routeiq.http.table import AUDIT, RELOAD, RESTART, RESTARTED, ROLLBACK, STRATEGIES, STRATEGY
 
     secrets = Secrets.of_process()
     settings = load()
@@ -90,6 +91,7 @@ def app(
         lines.adopt()
         host.cancel_with_client()
         await shared.start(flow, forked=siblings is not None)
+        gateway.audits.start()
         await live.start()
         renewal.start(live.reloader, edge.traffic)
         _spare_the_collector()
@@ -123,11 +125,12 @@ def app(
         more={
             RELOAD: ReloadEndpoint(live.reloader, live.convergence.look),
             ROLLBACK: live.rollback,
+            AUDIT: AuditEndpoint(gateway.audits),
             **dict.fromkeys((RESTART, RESTARTED), RestartEndpoint(live.restart)),
             **dict.fromkeys((STRATEGY, STRATEGIES), live.switch.endpoint()),
         },
         gate=_gate(gateway, host.cors_options(inner)),
-        door=AdminDoor(gateway.audit, shared.state, lambda: shared.cut_off),
+        door=AdminDoor(gateway.audit, shared.state, lambda: shared.cut_off, settings.routeiq.audit.required),
     )
     live.convergence.going = lambda: edge.retiring or edge.health.draining
     return edge

@@ -49,6 +49,7 @@ def test_variables_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "ROUTEIQ_RELOAD_INTERVAL": "2.5",
         "ROUTEIQ_SECRETS_DIR": "/run/secrets:/vault/secrets",
         "ROUTEIQ_SECRETS_INTERVAL": "0.5",
+        "ROUTEIQ_AUDIT_PATH": "/var/audit",
         "ROUTEIQ_WORKERS": "auto",
         "ROUTEIQ_DRAIN_TIMEOUT_SECONDS": "600",
         "ROUTEIQ_LAME_DUCK_SECONDS": "0",
@@ -62,6 +63,7 @@ def test_variables_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert environment.redis is not None
     assert environment.redis.shown == "redis+cluster://one:6379,two:6379"
     assert environment.models_path == tmp_path
+    assert environment.audit_path == Path("/var/audit")
     assert environment.cache_folder == Path("/var/cache")
     assert environment.config_path == Path("/etc/litellm.yaml")
     assert environment.master_key is not None

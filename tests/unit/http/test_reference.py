@@ -31,6 +31,7 @@ RAISED = (
     errors.KeyShareExceeded,
     errors.StateUnavailable,
     errors.AuditUnavailable,
+    errors.AuditUnavailable,
 )
 
 

@@ -113,17 +113,17 @@ class Verified:
         return {"holds": True, "lines": self.lines, "files": self.files, "first": self.first, **last}
 
 
-def verify(folder: Path) -> Verified:
+def verify(folder: Path, head: str | None = None) -> Verified:
     """Return that the chain of a folder holds; raises AuditBroken naming file and line of the first that does not.
 
-    Lines may be missing at the beginning only, and only if a line that holds says that they were kept long enough.
-    Blocks.
+    Lines may be missing at the beginning only, and only if a line that holds says that they were kept long enough. A
+    `head` is the hash of a line that was seen before and must be there still. Blocks.
     """
     files = files_of(folder)
     if not files:
         raise DataError(f"{folder}: no file named audit-NUMBER.jsonl is there")
     start: Link | None = None
-    at, lines, pruned = Link(), 0, {NOTHING}
+    at, lines, pruned, seen = Link(), 0, {NOTHING}, head is None
     for first, path in files:
         for row, line in enumerate(_whole_lines(path, last=path == files[-1][1]), 1):
             link, before = _link_at(path, row, line)
@@ -136,11 +136,13 @@ def verify(folder: Path) -> Verified:
             said = json.loads(line)
             if said.get("kind") == PRUNED:
                 pruned.add(str(said.get("before")))
-            at, lines = link, lines + 1
+            at, lines, seen = link, lines + 1, seen or link.hash == head
     if start is None:
         raise DataError(f"{folder}: no line is there")
     if start.hash not in pruned:
         raise AuditBroken(f"{files[0][1]}:1: the lines before number {start.seq + 1} are missing, and nothing says why")
+    if not seen:
+        raise AuditBroken(f"{folder}: no line has hash {head}: it was removed, or all after it was written anew")
     return Verified(lines, start.seq + 1, at, len(files))
 
 
