@@ -12,7 +12,6 @@ import socket
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -142,11 +141,6 @@ class Shared:
         if self.everywhere:
             busy = SharedLoad(self.mirror, flow.vitals, self.worker)
             self._tasks.append(asyncio.create_task(self._keep_telling(busy, flow.holder), name="routeiq-busy"))
-
-    def begin(self, flow: RequestFlow) -> None:
-        """Start in the background of the running event loop: for a host that does not wait for its plugins."""
-        with suppress(RuntimeError):
-            self._tasks.append(asyncio.get_running_loop().create_task(self.start(flow, forked=True)))
 
     async def close(self) -> None:
         """Say goodbye, write what waits, and close the connections; only on the event loop it was started on."""

@@ -2,14 +2,16 @@
 
 import contextlib
 import re
+import signal
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from tests.integration.proxy import MASTER_KEY, LiteLLMProxy, interpreter
 
@@ -53,7 +55,8 @@ def proxy(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Li
     """A proxy with a section of ours."""
     section = {"aliases": {"auto": {"strategy": "largest"}}}
     folder = tmp_path_factory.mktemp("plugin")
-    with LiteLLMProxy.start(python, config(routeiq_settings=section), folder, HOOK) as running:
+    often = {"ROUTEIQ_RELOAD_INTERVAL": "0.5"}
+    with LiteLLMProxy.start(python, config(routeiq_settings=section), folder, HOOK, often) as running:
         yield running
 
 
@@ -96,3 +99,45 @@ def test_a_mistake_keeps_the_worker_from_starting(python: Path, tmp_path: Path) 
     told = [line for line in (tmp_path / "log").read_text().splitlines() if "error[unknown_key]: " in line]
     assert len(told) == 1
     assert re.search(r"config.yaml:\d+: routeiq_settings.strategee: .*did you mean 'strategy'", told[0])
+
+
+def rewritten(proxy: LiteLLMProxy, **sections: Any) -> None:
+    """Replace the file that LiteLLM was started with by a rename."""
+    new = proxy.folder / "config.new"
+    new.write_text(yaml.safe_dump(config(**sections)))
+    new.replace(proxy.folder / "config.yaml")
+
+
+def until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def routed(proxy: LiteLLMProxy) -> str:
+    """The model that answers `auto`."""
+    return str(ask(proxy).headers["x-routeiq-model"])
+
+
+def test_a_changed_file_takes_effect(proxy: LiteLLMProxy) -> None:
+    """Our section and LiteLLM's models by difference, in the same process; a mistake changes nothing; SIGHUP looks."""
+    section = {"aliases": {"auto": {"strategy": "largest"}}}
+    rewritten(proxy, routeiq_settings={"aliases": {"auto": {"strategy": "smallest"}}})
+    until(lambda: routed(proxy) == "small")
+    wanted = config(routeiq_settings=section)
+    more = {**wanted["model_list"][0], "model_name": "huge", "model_info": {"size": 400}}
+    group = {**wanted["router_settings"]["routing_groups"][0], "models": ["small", "large", "huge"]}
+    group["model_priorities"] = dict.fromkeys(group["models"], 1)
+    sections = {"model_list": [*wanted["model_list"], more], "router_settings": {"routing_groups": [group]}}
+    rewritten(proxy, **sections, routeiq_settings=section)
+    until(lambda: routed(proxy) == "huge")
+    rewritten(proxy, routeiq_settings={"aliases": {"auto": {"strategy": "largset"}}})
+    until(lambda: "Config rejected" in proxy.log())
+    assert routed(proxy) == "huge"
+    before = proxy.log().count("Config re")
+    proxy.process.send_signal(signal.SIGHUP)
+    until(lambda: proxy.log().count("Config re") > before)
+    rewritten(proxy, routeiq_settings=section)
+    until(lambda: routed(proxy) == "large")
+    assert ask(proxy, "huge").status_code in (400, 404)

@@ -3,12 +3,18 @@
 import asyncio
 import atexit
 import logging
+from typing import Final
 
 from routeiq.config.load import load
 from routeiq.config.secrets import Secrets
 from routeiq.core.errors import RouteIQError
+from routeiq.guard.tasks import Errands
 from routeiq.wiring.gateway import Gateway, assemble
 from routeiq.wiring.host import candidates_of, register
+from routeiq.wiring.live import Live, live_of
+
+ROUTER_S: Final = 60.0
+"""How long LiteLLM may take until it has a router; without a model in its file it has none until its database has."""
 
 logger = logging.getLogger("routeiq.wiring")
 
@@ -38,9 +44,28 @@ def _install() -> None:
         logger.warning("compound models need `routeiq serve`; not served: %s", ", ".join(settings.routeiq.compound))
     gateway = assemble(settings, candidates_of(settings), secrets=secrets)
     register(gateway, announces=True)
-    gateway.shared.begin(gateway.flow)
-    atexit.register(_close_at_exit, gateway)
+    live, background = live_of(gateway), Errands()
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        logger.warning("there is no event loop yet, so that a changed configuration takes a restart")
+    else:
+        background.start(_join(live))
+    atexit.register(_close_at_exit, gateway, background)
 
 
-def _close_at_exit(gateway: Gateway) -> None:
+async def _join(live: Live) -> None:
+    """Join the others in the background, as LiteLLM does not wait for its plugins; change once it has a router."""
+    from routeiq.adapters.litellm.host import live_router
+
+    gateway = live.gateway
+    await gateway.shared.start(gateway.flow, forked=True)
+    until = gateway.shared.clock.monotonic() + ROUTER_S
+    while live_router() is None and gateway.shared.clock.monotonic() < until:
+        await asyncio.sleep(0.1)
+    await live.start()
+
+
+def _close_at_exit(gateway: Gateway, background: Errands) -> None:
+    """Close what was built; the tasks in the background ended with LiteLLM's event loop."""
     asyncio.run(gateway.close())
