@@ -2,15 +2,17 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
 from routeiq.testing.load import Fate
-from tests.chaos.replica import Replica
+from tests.chaos.replica import MASTER_KEY, Replica
 from tests.chaos.topology import WORKERS, Topology, aside, lost, running, steady
 from tests.servers import nginx
 from tests.servers.postgres import Postgres, running_postgres
@@ -94,12 +96,29 @@ async def scene(running_scene: Scene) -> Scene:
     return running_scene
 
 
+def latest(replica: Replica) -> str:
+    """The decision that a replica logged last."""
+    lines = (json.loads(line) for line in reversed(replica.said().splitlines()) if line.startswith("{"))
+    return next(str(line["decision_id"]) for line in lines if line.get("decision_id"))
+
+
+def degraded(replica: Replica) -> tuple[str | None, bool]:
+    """What the header of an answer names, and whether the metrics have counted it."""
+    message = {"role": "user", "content": "good evening"}
+    body = json.dumps({"model": "auto", "messages": [message]}).encode()
+    headers = {"authorization": f"Bearer {MASTER_KEY}", "content-type": "application/json"}
+    with urlopen(Request(f"{replica.url}/v1/chat/completions", body, headers), timeout=60) as answer:
+        named = answer.headers["x-routeiq-degraded"]
+    with urlopen(Request(f"{replica.url}/metrics", headers=headers), timeout=60) as answer:
+        text = answer.read().decode()
+    counted = re.search(r'routeiq_dependency_changes_total\{[^}]*dependency="database"[^}]*state="degraded"', text)
+    return named, counted is not None
+
+
 def judged(replica: Replica) -> int:
     """The status that a judgement of the decision that a replica logged last is answered with."""
-    lines = (json.loads(line) for line in reversed(replica.said().splitlines()) if line.startswith("{"))
-    latest = next(line["decision_id"] for line in lines if line.get("decision_id"))
     try:
-        replica.ask("POST", "/routeiq/feedback", {"decision_id": latest, "score": 1.0})
+        replica.ask("POST", "/routeiq/feedback", {"decision_id": latest(replica), "score": 1.0})
     except HTTPError as error:
         with error:
             return error.code
@@ -129,15 +148,21 @@ async def test_requests_do_without_the_database(
     noticed = await scene.until(lambda: scene.checks() == {"store_unavailable"})
     await asyncio.sleep(3.0 * stretch)
     answers = [await aside(judged, replica) for replica in scene.replicas]
+    said = [await aside(degraded, replica) for replica in scene.replicas]
     await aside(mend_it, scene.server)
     back = await scene.until(lambda: scene.checks() == {"ok"})
     await asyncio.sleep(1.0)
     report = await load.stop()
-    wanted = before[0] + len(report), before[1] + len(report)
+    wanted = before[0] + len(report) + 2, before[1] + len(report) + 2
     counted(**lost(report), noticed_s=round(noticed, 1), back_s=round(back, 1), feedback=answers)
     assert report.count(Fate.OK) == len(report), report.text()
     await scene.until(lambda: scene.counts() == wanted)
     assert answers == [200, 200]
+    assert said == [("store_unavailable", True)] * 2
+    # Each replica explains what the other decided.
+    decided = [latest(replica) for replica in scene.replicas]
+    for replica, other in zip(scene.replicas, reversed(decided), strict=True):
+        assert (await aside(replica.ask, "GET", f"/routeiq/decisions/{other}"))["id"] == other
     assert scene.server.run("SELECT COUNT(*) FROM routeiq.feedback")[0][0] == judgements + 2
     await scene.until(lambda: [n - m for n, m in zip(scene.said(GONE), gone_before, strict=True)] == [WORKERS] * 2)
     await scene.until(lambda: [n - m for n, m in zip(scene.said(BACK), back_before, strict=True)] == [WORKERS] * 2)

@@ -54,6 +54,8 @@ def preload(settings: Settings) -> Preloaded:
         host.load_app()
         load_late()
         load_late(_OWN_LATE)
+        if settings.routeiq.outcome_log.kind == "postgres":
+            load_late(("routeiq.adapters.sql.postgres",))
     embedder = embedder_of(settings) if settings.enabled else None
     stamps = stamps_of(settings.files)
     loaded = Preloaded(settings, embedder, snapshot_of(settings, candidates_of(settings), embedder), stamps)

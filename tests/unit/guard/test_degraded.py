@@ -1,6 +1,6 @@
 """When a dependency counts as gone, when as back, and who is told."""
 
-from routeiq.guard.degraded import EMBEDDER, FAILURES, REDIS, SUCCESSES, Degraded
+from routeiq.guard.degraded import DATABASE, EMBEDDER, FAILURES, REDIS, SUCCESSES, Degraded
 from routeiq.testing.fakes import FakeClock
 
 
@@ -50,6 +50,17 @@ def test_a_shaky_dependency_stays_gone() -> None:
         degraded.report(REDIS, ok=False)
     assert degraded.gone(REDIS)
     assert len(told) == 1
+
+
+def test_a_decision_names_one_thing_that_is_missing() -> None:
+    """The word for the header is that of Redis, then that of the log's database; an embedder speaks for itself."""
+    _, degraded, _ = scene()
+    said = []
+    for name in (EMBEDDER, DATABASE, REDIS):
+        for _ in range(FAILURES):
+            degraded.report(name, ok=False)
+        said.append(degraded.missing())
+    assert said == [None, "store_unavailable", "state_unavailable"]
 
 
 def test_dependencies_are_apart() -> None:
