@@ -31,7 +31,6 @@ RAISED = (
     errors.KeyShareExceeded,
     errors.StateUnavailable,
     errors.AuditUnavailable,
-    errors.AuditUnavailable,
 )
 
 
