@@ -257,8 +257,10 @@ class OutcomeLogSettings(Concern):
         default=Path("routeiq.db"),
         description="SQLite file of the outcome log; `null` keeps outcomes in memory only. For `sqlite`.",
     )
+    # Left out of comparisons: a new value of the variable that it names takes effect while the gateway serves.
     url: SecretStr | None = Field(
         default=None,
+        exclude=True,
         description="Where PostgreSQL is, `os.environ/NAME` or a URL. Default: `ROUTEIQ_DATABASE_URL`, else "
         "`DATABASE_URL`. For `postgres`.",
     )

@@ -64,6 +64,7 @@ def test_the_nearest_address_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("LOG_AT", "postgresql://u:other@moved/app")
     assert database_address(named).url == "postgresql://u:other@moved/app"
     assert "s3cret" not in repr(named)
+    assert "s3cret" not in str(named.routeiq.model_dump())
     monkeypatch.delenv("LOG_AT")
     with pytest.raises(ConfigError, match="LOG_AT refers to an environment variable that is not set"):
         database_address(named)
