@@ -3,6 +3,7 @@
 import typer
 
 from routeiq.cli.audit import add_to as add_audit
+from routeiq.cli.champion import add_to as add_champion
 from routeiq.cli.experiment import add_to as add_experiment
 from routeiq.cli.restart import add_to as add_restart
 from routeiq.cli.rollback import add_to as add_rollback
@@ -16,6 +17,7 @@ def group() -> typer.Typer:
     admin = typer.Typer(help="Keys and signatures, and what is changed on a running gateway.", no_args_is_help=True)
     add_signing(admin)
     add_audit(admin)
+    add_champion(admin)
     add_experiment(admin)
     add_rollback(admin)
     add_strategy(admin)

@@ -15,8 +15,8 @@ from routeiq.core.request import Capability
 from routeiq.routing.compound.methods import Compound
 from routeiq.routing.snapshot import Route
 from routeiq.wiring import embedder_of, snapshot_of
-from routeiq.wiring.remembering import place_of
 from routeiq.wiring.artifacts import artifacts_of
+from routeiq.wiring.remembering import place_of
 
 UNKNOWN = "[dim]?[/]"
 

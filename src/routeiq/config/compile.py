@@ -39,6 +39,9 @@ from routeiq.routing.stages import Filter
 from routeiq.routing.strategies import BUILT_IN, Recipe, Tuning, build, recipe
 from routeiq.routing.table import CandidateTable
 
+TRAINED = "trained"
+"""In the place of a strategy: the one that the artifact was trained for, so that a champion may be of any family."""
+
 _NO_PART = {"outcome_log", "decision_log", "online", "artifact_cache", "llm_candidates"}
 """Settings that no decision depends on, or only by what was read for them."""
 
@@ -61,7 +64,11 @@ def compile_snapshot(
 
     def route_of(name: str, alias: AliasSettings, at: At, table: CandidateTable) -> Route:
         made_of = _recipe(settings, at, alias, others)
-        artifact = _artifact(settings, at, alias, made_of, table, artifacts, embedder)
+        artifact = _artifact(settings, at, alias, made_of, artifacts)
+        if made_of is None:
+            made_of = _trained_for(settings, at, artifact, others)
+        if artifact is not None:
+            _check_fit(_names_artifact(settings, at, alias), artifact, made_of, table, embedder)
         built = _route(settings, at, name, table, made_of, artifact, _tuning(alias, filters, artifact))
         return replace(built, stay=_stay(section.affinity, alias, made_of))
 
@@ -106,12 +113,23 @@ def _choose(
 def _check_default(settings: Settings, others: Mapping[str, Recipe]) -> None:
     """Check the default strategy even when every alias names its own: a typo must not wait for the next alias."""
     named = settings.environment.strategy
+    if (named or settings.routeiq.strategy) == TRAINED:
+        return
     where = "environment variable ROUTEIQ_STRATEGY" if named else settings.where("strategy")
     _named(named or settings.routeiq.strategy, where, others)
 
 
-def _recipe(settings: Settings, at: At, alias: AliasSettings, others: Mapping[str, Recipe]) -> Recipe:
-    return _named(settings.strategy(alias), settings.where(*at, "strategy"), others)
+def _recipe(settings: Settings, at: At, alias: AliasSettings, others: Mapping[str, Recipe]) -> Recipe | None:
+    """Return the strategy of an alias, None when it is the one that its artifact was trained for."""
+    name = settings.strategy(alias)
+    return None if name == TRAINED else _named(name, settings.where(*at, "strategy"), others)
+
+
+def _trained_for(settings: Settings, at: At, artifact: Artifact | None, others: Mapping[str, Recipe]) -> Recipe:
+    where = settings.where(*at, "strategy")
+    if artifact is None:
+        raise ConfigError(f"{where}: {TRAINED!r} is the strategy of an artifact; name one under `artifact`")
+    return _named(artifact.manifest.strategy, where, others)
 
 
 def _named(strategy: str, where: str, others: Mapping[str, Recipe]) -> Recipe:
@@ -126,27 +144,23 @@ def _named(strategy: str, where: str, others: Mapping[str, Recipe]) -> Recipe:
 
 
 def _artifact(
-    settings: Settings,
-    at: At,
-    alias: AliasSettings,
-    made_of: Recipe,
-    table: CandidateTable,
-    artifacts: ArtifactStore,
-    embedder: Embedder | None,
+    settings: Settings, at: At, alias: AliasSettings, made_of: Recipe | None, artifacts: ArtifactStore
 ) -> Artifact | None:
     """Return the verified artifact of an alias whose strategy is learned; None for the others."""
     path = settings.artifact(alias)
-    if not made_of.needs_artifact or path is None:
+    if path is None or (made_of is not None and not made_of.needs_artifact):
         return None
-    where = settings.where(*((*at, "artifact") if alias.artifact else ("artifact",)))
+    where = _names_artifact(settings, at, alias)
     try:
-        artifact = artifacts.load(str(path))
+        return artifacts.load(str(path))
     except ArtifactError as error:
         found = type(error)(f"{where}: {error.message}")
         found.file = path.with_suffix(".json") if isinstance(path, Path) else None
         raise found from None
-    _check_fit(where, artifact, made_of, table, embedder)
-    return artifact
+
+
+def _names_artifact(settings: Settings, at: At, alias: AliasSettings) -> str:
+    return settings.where(*((*at, "artifact") if alias.artifact else ("artifact",)))
 
 
 def _check_fit(

@@ -451,7 +451,10 @@ class BreakerSettings(Concern):
 class RouteIQSettings(Concern):
     """The section `routeiq_settings`."""
 
-    strategy: Name = Field(default=DEFAULT_STRATEGY, description="Strategy of every alias that names none.")
+    strategy: Name = Field(
+        default=DEFAULT_STRATEGY,
+        description="Strategy of every alias that names none. `trained`: the one that its artifact was trained for.",
+    )
     artifact: ArtifactName | None = Field(
         default=None,
         description="Trained artifact of every alias that names none: a path (`.npz`), an address "

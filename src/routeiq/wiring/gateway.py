@@ -23,7 +23,7 @@ from routeiq.sharing import Shared, share, skewed
 from routeiq.wiring.artifacts import Artifacts, artifacts_of
 from routeiq.wiring.auditing import audit_form, audit_of, audit_readings
 from routeiq.wiring.clock import SystemClock
-from routeiq.wiring.learning import embedder_of, learners_of, snapshot_of
+from routeiq.wiring.learning import embedder_of, learners_of, snapshot_of, warm
 from routeiq.wiring.remembering import log_form, outcome_log_of
 from routeiq.wiring.telling import CompositeTelemetry, lines_of, metrics_of, spans_of
 
@@ -115,6 +115,7 @@ def assemble(
     else:
         embedder = embedder_of(settings) if settings.enabled else None
         snapshot = snapshot_of(settings, candidates, embedder, artifacts)
+        warm(snapshot, embedder)
     shared = share(settings, clock, lambda where, error: telemetry.failed(where, error))
     kept = audit_of(settings, clock)
     audits = Audits(kept, shared.state, shared.everywhere, lambda where, error: telemetry.failed(where, error))

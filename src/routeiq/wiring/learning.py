@@ -1,16 +1,20 @@
 """What turns text into vectors, where artifacts come from, and what they and the settings compile to."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from routeiq.config.compile import compile_snapshot
 from routeiq.config.load import Settings
+from routeiq.config.rehearsal import rehearse
 from routeiq.core.candidate import Candidate
 from routeiq.core.errors import ConfigError
 from routeiq.core.ports import Embedder, Telemetry
 from routeiq.routing.learners import Learners
 from routeiq.routing.snapshot import Snapshot
 from routeiq.wiring.artifacts import Artifacts, artifacts_of
+
+logger = logging.getLogger("routeiq.wiring")
 
 
 def embedder_of(settings: Settings) -> Embedder | None:
@@ -47,6 +51,14 @@ def snapshot_of(
     """
     store = (artifacts or artifacts_of(settings)).store(settings, strict=serving)
     return compile_snapshot(settings, candidates, store, embedder)
+
+
+def warm(snapshot: Snapshot, embedder: Embedder | None) -> None:
+    """Decide a few times before the first request does, and say what cannot: a process that starts goes on with it."""
+    try:
+        rehearse(snapshot, embedder if embedder is not None and embedder.inline else None)
+    except ConfigError as error:
+        logger.warning("%s", error.message)
 
 
 def learners_of(settings: Settings, telemetry: Telemetry) -> Learners:

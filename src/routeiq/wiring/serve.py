@@ -18,7 +18,7 @@ from routeiq.flow import RequestFlow
 from routeiq.guard.drain import Drain
 from routeiq.wiring.gateway import Gateway, assemble
 from routeiq.wiring.host import candidates_of, register
-from routeiq.wiring.learning import embedder_of, snapshot_of
+from routeiq.wiring.learning import embedder_of, snapshot_of, warm
 from routeiq.wiring.live import live_of
 from routeiq.wiring.renewing import Renewal
 from routeiq.wiring.telling import json_lines
@@ -59,6 +59,7 @@ def preload(settings: Settings) -> Preloaded:
     embedder = embedder_of(settings) if settings.enabled else None
     stamps = stamps_of(settings.files)
     loaded = Preloaded(settings, embedder, snapshot_of(settings, candidates_of(settings), embedder), stamps)
+    warm(loaded.snapshot, embedder)
     gc.enable()
     gc.freeze()
     return loaded

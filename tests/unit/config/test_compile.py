@@ -53,6 +53,22 @@ def test_an_alias_becomes_a_route(tmp_path: Path) -> None:
     assert [stage.name for stage in route.profile.filters] == ["capability", "context_window"]
 
 
+def test_the_artifact_may_say_its_strategy(tmp_path: Path) -> None:
+    """`trained` stands for the strategy that the artifact was trained for, in the section and in an alias."""
+    for section in (
+        "strategy: trained\nartifact: oracle.npz\naliases:\n  auto:",
+        "aliases:\n  auto:\n    strategy: trained\n    artifact: oracle.npz",
+    ):
+        assert compiled(config(tmp_path, section), trained(tmp_path)).routes["auto"].profile.strategy == "oracle"
+    with pytest.raises(ConfigError, match="'trained' is the strategy of an artifact; name one under `artifact`"):
+        compiled(config(tmp_path, "aliases:\n  auto:\n    strategy: trained"))
+    with pytest.raises(UnknownStrategy, match="unheard"):
+        compiled(
+            config(tmp_path, "strategy: trained\nartifact: oracle.npz\naliases:\n  auto:"),
+            trained(tmp_path, strategy="unheard"),
+        )
+
+
 def test_without_our_section_nothing_is_routed(tmp_path: Path) -> None:
     """A plain LiteLLM configuration compiles to a snapshot without routes."""
     assert compiled(write(tmp_path, LITELLM)).routes == {}
