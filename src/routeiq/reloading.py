@@ -18,6 +18,7 @@ from routeiq.adapters.litellm.host import LiveModels
 from routeiq.config.bringing import Bring, Bringing
 from routeiq.config.environment import config_path, read_environment
 from routeiq.config.load import Settings
+from routeiq.config.outbound import check_addresses
 from routeiq.config.reload import Reloader, SyncStatus
 from routeiq.config.sync import Syncer
 from routeiq.core.audit import SIGNAL, acts
@@ -39,6 +40,8 @@ def fetch_configuration(path: Path | None = None) -> str | None:
     Returns a warning when it cannot be had but one of before is here; raises SourceUnavailable when there is none.
     """
     environment, _ = read_environment()
+    if environment.config_source is not None:
+        check_addresses(environment, {"environment variable ROUTEIQ_CONFIG_SOURCE": environment.config_source})
     to = config_path(environment, path)
     syncer = _syncer(environment.config_source, to)
     if syncer is None:

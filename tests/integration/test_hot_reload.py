@@ -75,8 +75,9 @@ def test_models_come_and_go(running: Running) -> None:
         (lambda text: text.replace("strategy: smallest", "strategy: smalest"), "unknown_strategy"),
         (lambda text: text.replace("auto: {}", "auto: {candidates: [sim-medium]}"), "unknown_candidate"),
         (lambda text: text.replace("strategy: smallest", "strategy: knn\n  artifact: none.npz"), "artifact_invalid"),
+        (lambda text: text.replace("//127.0.0.1:", "//169.254.169.254:"), "outbound_refused"),
     ],
-    ids=["yaml", "key", "strategy", "candidate", "artifact"],
+    ids=["yaml", "key", "strategy", "candidate", "artifact", "outbound"],
 )
 def test_a_bad_version_changes_nothing(running: Running, change: Callable[[str], str], reason: str) -> None:
     """The old version goes on, the reason is shown to everybody and the message to admins, and it is not retried."""

@@ -8,9 +8,11 @@ import typer
 from rich.markup import escape
 
 from routeiq.cli.output import stderr
-from routeiq.config.environment import known_names, variables
+from routeiq.config.environment import known_names, read_environment, variables
 from routeiq.config.migration import SECRET, Step, migrate
+from routeiq.config.outbound import looked_up, rules_of
 from routeiq.core.errors import ConfigError
+from routeiq.guard.outbound import validate_outbound_url
 
 _PASSWORD = re.compile(r"(?<=:)[^:@/]+(?=@)")
 
@@ -20,6 +22,7 @@ def group() -> typer.Typer:
     config = typer.Typer(help="Moving a configuration from a former version.", no_args_is_help=True)
     config.callback()(lambda: None)
     config.command("migrate-env", epilog="Example: routeiq config migrate-env --file .env --check")(migrate_env)
+    config.command("check-url", epilog="Example: routeiq config check-url http://169.254.169.254")(check_url)
     return config
 
 
@@ -42,6 +45,12 @@ def migrate_env(
         told.print("nothing has to change")
     if check and changes:
         raise typer.Exit(1)
+
+
+def check_url(url: Annotated[str, typer.Argument(help="The URL.", metavar="URL")]) -> None:
+    """Say whether the gateway may send requests to a URL; exit with status 2 when it may not."""
+    validate_outbound_url(url, rules_of(read_environment()[0]), looked_up([url]))
+    stderr().print("requests may be sent there")
 
 
 def _said(step: Step) -> str:

@@ -11,6 +11,8 @@ import typer
 from routeiq.adapters.object_store import open_folder
 from routeiq.cli.asking import ask
 from routeiq.cli.output import stderr, stdout
+from routeiq.config.environment import read_environment
+from routeiq.config.outbound import check_addresses
 from routeiq.config.sync import Synced, Syncer
 from routeiq.core.errors import ConfigError, RouteIQError, SourceUnavailable
 
@@ -32,6 +34,7 @@ def sync(
     The gateway does the same by itself when ROUTEIQ_CONFIG_SOURCE is set; a sidecar keeps the credentials out of
     it.
     """
+    check_addresses(read_environment()[0], {"--source": source})
     syncer = Syncer(open_folder(source, objects or ()), dest)
     while True:
         try:

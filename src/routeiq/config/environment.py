@@ -26,6 +26,10 @@ OLD_NAMES: Mapping[str, str | None] = {
     "LLMROUTER_MODELS_PATH": "ROUTEIQ_MODELS_PATH",
     "LLMROUTER_HOT_RELOAD": "ROUTEIQ_HOT_RELOAD",
     "LLMROUTER_RELOAD_INTERVAL": "ROUTEIQ_RELOAD_INTERVAL",
+    "LLMROUTER_ALLOW_PRIVATE_IPS": "ROUTEIQ_SSRF_ALLOW_PRIVATE",
+    "LLMROUTER_SSRF_ALLOWLIST_HOSTS": "ROUTEIQ_SSRF_HOST_ALLOWLIST",
+    "LLMROUTER_SSRF_ALLOWLIST_CIDRS": "ROUTEIQ_SSRF_CIDR_ALLOWLIST",
+    "SSRF_PROTECTION_ENABLED": None,
     "MCP_GATEWAY_ENABLED": None,
     "A2A_GATEWAY_ENABLED": None,
     "MCP_HA_SYNC_ENABLED": None,
@@ -154,6 +158,23 @@ class Environment(BaseSettings):
         le=3600,
         validation_alias="ROUTEIQ_SECRETS_INTERVAL",
         description="Seconds between two looks at the files of secrets while `routeiq serve` runs.",
+    )
+
+    ssrf_allow_private: bool = Field(
+        default=True,
+        validation_alias="ROUTEIQ_SSRF_ALLOW_PRIVATE",
+        description="Whether models may be at private and loopback addresses; those of clouds' metadata never are. "
+        "See [secrets](../operations/secrets.md#where-requests-may-go).",
+    )
+    ssrf_host_allowlist: str | None = Field(
+        default=None,
+        validation_alias="ROUTEIQ_SSRF_HOST_ALLOWLIST",
+        description="Hosts that may be reached in any case, separated by commas; `*.DOMAIN` for all below.",
+    )
+    ssrf_cidr_allowlist: str | None = Field(
+        default=None,
+        validation_alias="ROUTEIQ_SSRF_CIDR_ALLOWLIST",
+        description="Addresses and networks (`10.1.0.0/16`) that may be reached in any case, separated by commas.",
     )
 
     max_concurrent_requests: int | None = Field(

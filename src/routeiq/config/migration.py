@@ -21,6 +21,7 @@ RENAMED: Final[Mapping[str, str]] = {
 
 REMOVED: Final[Mapping[str, str]] = {
     "MCP_GATEWAY_ENABLED": "there is no such switch any more",
+    "SSRF_PROTECTION_ENABLED": "it cannot be switched off; name what may be reached in ROUTEIQ_SSRF_HOST_ALLOWLIST",
     "A2A_GATEWAY_ENABLED": "there is no such switch any more",
     "MCP_HA_SYNC_ENABLED": "what workers share is shared whenever there is REDIS_URL",
     "LLMROUTER_ENABLE_MCP_TOOL_INVOCATION": "there is no such switch any more",

@@ -7,7 +7,8 @@ log field. What a person needs to know (file, key, row, what was found, what was
     ├── ConfigError                 config_invalid        settings or environment; the command line exits with 2
     │   ├── UnknownKey              unknown_key
     │   ├── UnknownStrategy         unknown_strategy
-    │   └── UnknownCandidate        unknown_candidate
+    │   ├── UnknownCandidate        unknown_candidate
+    │   └── OutboundRefused         outbound_refused      an address to which the gateway may not send
     ├── ArtifactError               artifact_invalid      a trained artifact cannot be used; never served
     │   ├── ArtifactDigestMismatch  artifact_digest
     │   ├── ArtifactSchemaTooNew    artifact_schema
@@ -77,6 +78,12 @@ class UnknownCandidate(ConfigError):
     """A candidate that is not in LiteLLM's model_list."""
 
     reason = "unknown_candidate"
+
+
+class OutboundRefused(ConfigError):
+    """A configuration names an address to which the gateway must not send."""
+
+    reason = "outbound_refused"
 
 
 class ArtifactError(RouteIQError):

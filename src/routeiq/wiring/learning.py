@@ -6,6 +6,7 @@ from pathlib import Path
 
 from routeiq.config.compile import compile_snapshot
 from routeiq.config.load import Settings
+from routeiq.config.outbound import check_outbound
 from routeiq.config.rehearsal import rehearse
 from routeiq.core.candidate import Candidate
 from routeiq.core.errors import ConfigError
@@ -49,6 +50,7 @@ def snapshot_of(
 
     `artifacts` are those of the process, which is `serving` already, or is about to and waits for what it needs.
     """
+    check_outbound(settings)
     store = (artifacts or artifacts_of(settings)).store(settings, strict=serving)
     return compile_snapshot(settings, candidates, store, embedder)
 

@@ -49,6 +49,9 @@ def test_variables_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "ROUTEIQ_RELOAD_INTERVAL": "2.5",
         "ROUTEIQ_SECRETS_DIR": "/run/secrets:/vault/secrets",
         "ROUTEIQ_SECRETS_INTERVAL": "0.5",
+        "ROUTEIQ_SSRF_ALLOW_PRIVATE": "false",
+        "ROUTEIQ_SSRF_HOST_ALLOWLIST": "ollama,*.svc",
+        "ROUTEIQ_SSRF_CIDR_ALLOWLIST": "10.1.0.0/16",
         "ROUTEIQ_AUDIT_PATH": "/var/audit",
         "ROUTEIQ_WORKERS": "auto",
         "ROUTEIQ_DRAIN_TIMEOUT_SECONDS": "600",
@@ -74,6 +77,8 @@ def test_variables_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert environment.cb_timeout == 12.5
     assert (environment.hot_reload, environment.reload_interval) == (False, 2.5)
     assert (environment.secrets_dir, environment.secrets_interval) == ("/run/secrets:/vault/secrets", 0.5)
+    allowed = (environment.ssrf_allow_private, environment.ssrf_host_allowlist, environment.ssrf_cidr_allowlist)
+    assert allowed == (False, "ollama,*.svc", "10.1.0.0/16")
     assert (environment.workers, environment.drain_timeout_s, environment.lame_duck_s) == ("auto", 600, 0)
 
 
