@@ -7,11 +7,12 @@ which on most prompts is the order of the columns. One step uses a bound on the 
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
 from routeiq.core.artifact import Artifact
-from routeiq.learn.fitting import ENOUGH_TO_TUNE, FOLDS, Lesson, most_cautious, slope
+from routeiq.learn.fitting import Lesson, cross_validated
 from routeiq.learn.geometry import Singles
 from routeiq.learn.matrix import OutcomeMatrix
 from routeiq.learn.ridge import Spectrum, token_arrays
@@ -37,7 +38,7 @@ def fit(
     `vectors` (n, D) are the encoder's, `embedder` is its id: requests are then to be embedded by that encoder.
     """
     lesson = Lesson.of(matrix, vectors, embedder, seed)
-    chosen, believed = _choose(lesson, progress)
+    chosen, believed = cross_validated(lesson, len(STRENGTHS), partial(_held_out, lesson), progress)
     everyone = np.ones(len(lesson), dtype=np.bool_)
     *_, (weights, intercept) = _path(lesson, everyone, STRENGTHS[: chosen + 1])
     named = _named(lesson.inputs, weights, intercept)
@@ -55,22 +56,12 @@ def fit(
     return lesson.artifact(STRATEGY, arrays, training, {}, created)
 
 
-def _choose(lesson: Lesson, progress: Callable[[float], None]) -> tuple[int, float]:
-    """Return the position of the strength and how much of what comes out to believe, by cross-validation."""
-    if len(lesson) < ENOUGH_TO_TUNE:
-        return 0, 0.0
-    fold_of = lesson.folds()
-    predicted = np.zeros((len(STRENGTHS), *lesson.residual.shape))
-    for fold in range(FOLDS):
-        progress(fold / FOLDS)
-        learned = fold_of != fold
-        for at, (weights, intercept) in enumerate(_path(lesson, learned, STRENGTHS)):
-            own = _named(lesson.inputs[learned], weights, intercept)
-            gain = gain_of(own - own.mean(axis=0), lesson.residual[learned], lesson.known[learned])
-            named = _named(lesson.inputs[~learned], weights, intercept)
-            predicted[at, ~learned] = gain * (named - own.mean(axis=0))
-    chosen = most_cautious(predicted, lesson)
-    return chosen, slope(predicted[chosen], lesson.residual, lesson.known)
+def _held_out(lesson: Lesson, learned: Bools) -> Iterator[Floats]:
+    """Yield what heads of each strength, learned from some prompts, say of the others."""
+    for weights, intercept in _path(lesson, learned, STRENGTHS):
+        own = _named(lesson.inputs[learned], weights, intercept)
+        gain = gain_of(own - own.mean(axis=0), lesson.residual[learned], lesson.known[learned])
+        yield gain * (_named(lesson.inputs[~learned], weights, intercept) - own.mean(axis=0))
 
 
 def _named(inputs: Floats, weights: Floats, intercept: Floats) -> Floats:

@@ -7,7 +7,7 @@ these carry no signal. Errors are those of scores less their row mean: what all 
 hard it is) does not matter to the choice between them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -175,6 +175,31 @@ def row_error(predicted: Floats, residual: Floats, known: Bools) -> Floats:
     """Return each prompt's squared error of centred predictions, shape (n,); both (n, m) are less the model's mean."""
     error: Floats = (row_centred(predicted - residual, known) ** 2).sum(axis=1)
     return error
+
+
+def cross_validated(
+    lesson: "Lesson",
+    options: int,
+    held_out: Callable[[Bools], Iterable[Floats]],
+    progress: Callable[[float], None],
+) -> tuple[int, float]:
+    """Return the most cautious of several options that is good, and how much of its predictions to believe.
+
+    `held_out` learns from the prompts of a mask (n,) and yields for each option, from the most cautious on, what it
+    predicts for the others, less the model's mean: shape (others, m). With too few prompts the first option it is, and
+    nothing is believed.
+    """
+    if len(lesson) < ENOUGH_TO_TUNE:
+        return 0, 0.0
+    fold_of = lesson.folds()
+    predicted = np.zeros((options, *lesson.residual.shape))
+    for fold in range(FOLDS):
+        progress(fold / FOLDS)
+        learned = fold_of != fold
+        for at, found in enumerate(held_out(learned)):
+            predicted[at, ~learned] = found
+    chosen = most_cautious(predicted, lesson)
+    return chosen, slope(predicted[chosen], lesson.residual, lesson.known)
 
 
 def most_cautious(predicted: Floats, lesson: Lesson) -> int:

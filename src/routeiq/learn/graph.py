@@ -11,14 +11,14 @@ from the prompts it answered, where it did better or worse than its tasks would 
 prompts. A new prompt is a node without links to models.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
 from routeiq.core.artifact import Artifact
-from routeiq.learn.fitting import ENOUGH_TO_TUNE, FOLDS, Lesson, most_cautious, slope
+from routeiq.learn.fitting import Lesson, cross_validated
 from routeiq.learn.geometry import Singles, fit_subspace, prototypes, sums
 from routeiq.learn.matrix import OutcomeMatrix
 from routeiq.learn.ridge import Spectrum, token_arrays
@@ -114,21 +114,17 @@ def _choose(lesson: Lesson, progress: Callable[[float], None]) -> tuple[Links, f
         (Links(*option) for option in product(SHARPNESS, MASSES, REACHES)),
         key=lambda o: (o.reach, -o.mass, o.sharpness),
     )
-    if len(lesson) < ENOUGH_TO_TUNE:
-        return options[0], 0.0
-    fold_of = lesson.folds()
-    predicted = np.zeros((len(options), *lesson.residual.shape))
-    for fold in range(FOLDS):
-        progress(fold / FOLDS)
-        learned = fold_of != fold
+
+    def held_out(learned: Bools) -> Iterator[Floats]:
         nodes = _nodes(lesson, learned)
         h = nodes.coordinates(lesson.inputs[~learned])
-        for at, links in enumerate(options):
+        for links in options:
             state = _pass(nodes, lesson, learned, links)
             told = _softmax(links.sharpness * nodes.affinity(h)) @ state.tasks
-            predicted[at, ~learned] = told + links.reach * (h @ state.models.T)
-    chosen = most_cautious(predicted, lesson)
-    return options[chosen], slope(predicted[chosen], lesson.residual, lesson.known)
+            yield told + links.reach * (h @ state.models.T)
+
+    chosen, believed = cross_validated(lesson, len(options), held_out, progress)
+    return options[chosen], believed
 
 
 def _nodes(lesson: Lesson, rows: Bools) -> _Nodes:

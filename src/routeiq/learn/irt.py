@@ -8,12 +8,13 @@ and 1 are fitted as they are, by cross-entropy.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from routeiq.core.artifact import Artifact
 from routeiq.learn.descent import Arrays, adam
-from routeiq.learn.fitting import ENOUGH_TO_TUNE, FOLDS, Lesson, most_cautious, slope
+from routeiq.learn.fitting import Lesson, cross_validated
 from routeiq.learn.geometry import Singles
 from routeiq.learn.matrix import OutcomeMatrix, mean_of_known
 from routeiq.learn.ridge import Spectrum, token_arrays
@@ -63,7 +64,7 @@ def fit(
     in `model_info.benchmarks`, places the model without any recorded outcome.
     """
     lesson = Lesson.of(matrix, vectors, embedder, seed)
-    chosen, believed = _choose(lesson, progress)
+    chosen, believed = cross_validated(lesson, len(STRENGTHS), partial(_held_out, lesson), progress)
     spectrum = Spectrum.of(lesson.inputs)
     basis = _basis(spectrum)
     z = lesson.inputs @ basis.T
@@ -86,21 +87,11 @@ def fit(
     return lesson.artifact(STRATEGY, arrays, training, {}, created)
 
 
-def _choose(lesson: Lesson, progress: Callable[[float], None]) -> tuple[int, float]:
-    """Return the position of the strength and how much of the predictions to believe, by cross-validation."""
-    if len(lesson) < ENOUGH_TO_TUNE:
-        return 0, 0.0
-    fold_of = lesson.folds()
-    predicted = np.zeros((len(STRENGTHS), *lesson.residual.shape))
-    for fold in range(FOLDS):
-        progress(fold / FOLDS)
-        learned = fold_of != fold
-        basis = _basis(Spectrum.of(lesson.inputs[learned]))
-        z = lesson.inputs @ basis.T
-        for at, items in enumerate(_path(z[learned], lesson, learned, STRENGTHS)):
-            predicted[at, ~learned] = sigmoid(items.logits(z[~learned])) - lesson.prior
-    chosen = most_cautious(predicted, lesson)
-    return chosen, slope(predicted[chosen], lesson.residual, lesson.known)
+def _held_out(lesson: Lesson, learned: Bools) -> Iterator[Floats]:
+    """Yield what items of each strength, learned from some prompts, predict for the others."""
+    z = lesson.inputs @ _basis(Spectrum.of(lesson.inputs[learned])).T
+    for items in _path(z[learned], lesson, learned, STRENGTHS):
+        yield sigmoid(items.logits(z[~learned])) - lesson.prior
 
 
 def _basis(spectrum: Spectrum) -> Floats:

@@ -7,11 +7,12 @@ acceleration, so that one decomposition of the inputs serves all models and stre
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
 from routeiq.core.artifact import Artifact
-from routeiq.learn.fitting import ENOUGH_TO_TUNE, FOLDS, Lesson, most_cautious, slope
+from routeiq.learn.fitting import Lesson, cross_validated
 from routeiq.learn.geometry import Singles
 from routeiq.learn.matrix import OutcomeMatrix
 from routeiq.learn.ridge import Spectrum, token_arrays
@@ -37,7 +38,7 @@ def fit(
 ) -> Artifact:
     """Return the artifact of strategy `logistic`; the same data and seed give the same bytes. Raises DataError."""
     lesson = Lesson.of(matrix, vectors, embedder, seed)
-    chosen, believed = _choose(lesson, progress)
+    chosen, believed = cross_validated(lesson, len(STRENGTHS), partial(_held_out, lesson), progress)
     spectrum = Spectrum.of(lesson.inputs)
     *_, (weights, intercept) = _path(spectrum, lesson.score, lesson.known, STRENGTHS[: chosen + 1])
     raw, offset = lesson.raw(weights, intercept)
@@ -52,21 +53,11 @@ def fit(
     return lesson.artifact(STRATEGY, arrays, training, {}, created)
 
 
-def _choose(lesson: Lesson, progress: Callable[[float], None]) -> tuple[int, float]:
-    """Return the position of the strength and how much of the predictions to believe, by cross-validation."""
-    if len(lesson) < ENOUGH_TO_TUNE:
-        return 0, 0.0
-    fold_of = lesson.folds()
-    predicted = np.zeros((len(STRENGTHS), *lesson.residual.shape))
-    for fold in range(FOLDS):
-        progress(fold / FOLDS)
-        learned = fold_of != fold
-        spectrum = Spectrum.of(lesson.inputs[learned])
-        path = _path(spectrum, lesson.score[learned], lesson.known[learned], STRENGTHS)
-        for at, (weights, intercept) in enumerate(path):
-            predicted[at, ~learned] = sigmoid(lesson.inputs[~learned] @ weights.T + intercept) - lesson.prior
-    chosen = most_cautious(predicted, lesson)
-    return chosen, slope(predicted[chosen], lesson.residual, lesson.known)
+def _held_out(lesson: Lesson, learned: Bools) -> Iterator[Floats]:
+    """Yield what regressions of each strength, learned from some prompts, predict for the others."""
+    spectrum = Spectrum.of(lesson.inputs[learned])
+    for weights, intercept in _path(spectrum, lesson.score[learned], lesson.known[learned], STRENGTHS):
+        yield sigmoid(lesson.inputs[~learned] @ weights.T + intercept) - lesson.prior
 
 
 def _path(

@@ -7,14 +7,14 @@ missing cells are filled with the current product until they settle (Mazumder, H
 is `routing.scorers.mf`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
 from routeiq.core.artifact import Artifact
-from routeiq.learn.fitting import ENOUGH_TO_TUNE, FOLDS, Lesson, most_cautious, slope
+from routeiq.learn.fitting import Lesson, cross_validated
 from routeiq.learn.geometry import Singles
 from routeiq.learn.matrix import OutcomeMatrix
 from routeiq.learn.ridge import Spectrum, token_arrays
@@ -63,21 +63,17 @@ def fit(
 
 def _choose(lesson: Lesson, progress: Callable[[float], None]) -> tuple[Factors, float]:
     """Return rank and strength, and how much of the predictions to believe, by cross-validation."""
-    if len(lesson) < ENOUGH_TO_TUNE:
-        return Factors(1, STRENGTHS[0]), 0.0
     ranks = [rank for rank in RANKS if rank < lesson.models] or [1]
     options = [Factors(rank, strength) for strength, rank in product(STRENGTHS, ranks)]
-    fold_of = lesson.folds()
-    predicted = np.zeros((len(options), *lesson.residual.shape))
-    for fold in range(FOLDS):
-        progress(fold / FOLDS)
-        learned = fold_of != fold
+
+    def held_out(learned: Bools) -> Iterator[Floats]:
         spectrum = Spectrum.of(lesson.inputs[learned])
-        for at, factors in enumerate(options):
+        for factors in options:
             projection, models = _factorise(spectrum, lesson.residual[learned], lesson.known[learned], factors)
-            predicted[at, ~learned] = lesson.inputs[~learned] @ projection.T @ models
-    chosen = most_cautious(predicted, lesson)
-    return options[chosen], slope(predicted[chosen], lesson.residual, lesson.known)
+            yield lesson.inputs[~learned] @ projection.T @ models
+
+    chosen, believed = cross_validated(lesson, len(options), held_out, progress)
+    return options[chosen], believed
 
 
 def _factorise(spectrum: Spectrum, residual: Floats, known: Bools, factors: Factors) -> tuple[Floats, Floats]:

@@ -6,13 +6,14 @@ prompt to the models that answer it well and away from those that do not; the ta
 paper takes the top and bottom few, so that ties need no order. Its second loss draws prompts of one group together.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
 from routeiq.core.artifact import Artifact
 from routeiq.learn.descent import Arrays, adam
-from routeiq.learn.fitting import ENOUGH_TO_TUNE, FOLDS, Lesson, most_cautious, slope
+from routeiq.learn.fitting import Lesson, cross_validated
 from routeiq.learn.geometry import Singles, fit_subspace, prototypes, sums
 from routeiq.learn.matrix import OutcomeMatrix
 from routeiq.learn.ridge import Spectrum, token_arrays
@@ -54,7 +55,8 @@ def fit(
 ) -> Artifact:
     """Return the artifact of strategy `routerdc`; the same data and seed give the same bytes. Raises DataError."""
     lesson = Lesson.of(matrix, vectors, embedder, seed)
-    rounds, believed = _choose(lesson, progress)
+    chosen, believed = cross_validated(lesson, ROUNDS, partial(_held_out, lesson), progress)
+    rounds = chosen + 1
     everyone = np.ones(len(lesson), dtype=np.bool_)
     projection, models = _learn(lesson, everyone, rounds)[-1]
     opinion = cosines(lesson.inputs, (projection, models))
@@ -80,21 +82,12 @@ def cosines(inputs: Floats, learned: Opinion) -> Floats:
     return np.asarray(place @ models.T / np.maximum(np.linalg.norm(place, axis=1, keepdims=True), 1e-9))
 
 
-def _choose(lesson: Lesson, progress: Callable[[float], None]) -> tuple[int, float]:
-    """Return the number of rounds and how much of what comes out to believe, by cross-validation."""
-    if len(lesson) < ENOUGH_TO_TUNE:
-        return 1, 0.0
-    fold_of = lesson.folds()
-    predicted = np.zeros((ROUNDS, *lesson.residual.shape))
-    for fold in range(FOLDS):
-        progress(fold / FOLDS)
-        learned = fold_of != fold
-        for at, found in enumerate(_learn(lesson, learned, ROUNDS)):
-            own = cosines(lesson.inputs[learned], found)
-            gain = gain_of(own - own.mean(axis=0), lesson.residual[learned], lesson.known[learned])
-            predicted[at, ~learned] = gain * (cosines(lesson.inputs[~learned], found) - own.mean(axis=0))
-    chosen = most_cautious(predicted, lesson)
-    return chosen + 1, slope(predicted[chosen], lesson.residual, lesson.known)
+def _held_out(lesson: Lesson, learned: Bools) -> Iterator[Floats]:
+    """Yield what comes out after each round of learning from some prompts, for the others."""
+    for found in _learn(lesson, learned, ROUNDS):
+        own = cosines(lesson.inputs[learned], found)
+        gain = gain_of(own - own.mean(axis=0), lesson.residual[learned], lesson.known[learned])
+        yield gain * (cosines(lesson.inputs[~learned], found) - own.mean(axis=0))
 
 
 def _learn(lesson: Lesson, rows: Bools, rounds: int) -> list[Opinion]:
