@@ -8,14 +8,14 @@ one between them that is best for its price on the train split. Recordings hold 
 
 - `automix` has a SIMULATED verifier: each verdict is right with the stated probability, drawn independently. A verdict
   costs the verifier's list price for the prompt, the answer and 250 tokens of examples, and 10 tokens of output;
-- `cascade` has what a `knn` artifact, trained on the train split, expects of each model.
+- `cascade` has an artifact and its threshold as `routeiq train cascade` makes them of the train split alone.
 
 Multi-round methods run over simulated models that play every part (`routeiq.testing.replay.roles`), on questions of
 two built-in tasks each; that shows the protocol at work, and not what a real model would gain. So does `cascade` by
 self-consistency, on single tasks: half of a simulated model's own luck on a task is drawn anew for each sample.
 
-The threshold is learned on the valid split: the cheapest that keeps 98 % of the best fixed model's score there, or the
-best-scoring one where none does. Figures are of the test split.
+The threshold of `automix` is learned on the valid split: the cheapest that keeps 98 % of the best fixed model's score
+there, or the best-scoring one where none does. Figures are of the test split.
 """
 
 import argparse
@@ -28,9 +28,10 @@ from pathlib import Path
 import numpy as np
 
 from routeiq.core.candidate import Candidate
-from routeiq.learn import knn
+from routeiq.learn import cascade, knn
 from routeiq.learn.dataset import read
 from routeiq.learn.embeddings import embed
+from routeiq.learn.evaluate import Reference
 from routeiq.learn.matrix import OutcomeMatrix
 from routeiq.learn.training import predict
 from routeiq.routing.compound.ledger import Budget, Ledger
@@ -115,22 +116,23 @@ def chosen(train: OutcomeMatrix) -> list[int]:
     return sorted({cheapest, middle, best}, key=lambda j: cost[j])
 
 
-def replays(data: Path, suite: str) -> tuple[Replay, Replay, int]:
-    """Return the valid and the test split, and the position of the best fixed model."""
+def replays(data: Path, suite: str) -> tuple[Replay, Replay, OutcomeMatrix]:
+    """Return the valid and the test split, and the prompts of the train split."""
     whole = read(data, (suite,))
     keep = chosen(whole.split("train"))
     pool = whole.columns(keep)
     complete = pool.rows(np.flatnonzero(np.isfinite(pool.score).all(axis=1) & np.isfinite(pool.cost_usd).all(axis=1)))
+    valid, test = (Replay(part, np.zeros(part.score.shape)) for part in map(complete.split, ("valid", "test")))
+    return valid, test, complete.split("train")
+
+
+def believing(train: OutcomeMatrix, test: OutcomeMatrix) -> tuple[float, float, float]:
+    """Return the threshold that `routeiq train cascade` writes, and mean score and cost on the test prompts."""
     embedder = load_default()
-    train = complete.split("train")
-    artifact = knn.fit(train, embed(embedder, train.texts), embedder.id)
-    table = CandidateTable(tuple(Candidate(name) for name in pool.models))
-    scorer = recipe("knn").scorer(table, artifact)
-    parts = []
-    for name in ("valid", "test"):
-        split = complete.split(name)
-        parts.append(Replay(split, predict(scorer, table, embed(embedder, split.texts), embedder.id)))
-    return parts[0], parts[1], int(np.argmax(train.mean_score()))
+    vectors, asked = (embed(embedder, part.texts) for part in (train, test))
+    artifact, _ = cascade.fitted(train, vectors, embedder.id)
+    found = cascade.replay(artifact, test, asked, Reference.of(train))
+    return float(artifact.threshold or 0.0), found.score, found.cost_usd
 
 
 def learned(valid: Replay, best: int, method: str, plan: Plan, accuracy: float) -> Plan:
@@ -152,19 +154,22 @@ def table(data: Path, suites: tuple[str, ...], replays=replays) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for suite in suites:
-        valid, test, best = replays(data, suite)
+        valid, test, train = replays(data, suite)
+        best = int(np.argmax(train.mean_score()))
         fixed, price = float(test.prompts.score[:, best].mean()), float(test.prompts.cost_usd[:, best].mean())
-        rows = [("cascade", Plan(confidence="expected_score"), 1.0, "`cascade`, expected score of `knn`")]
-        rows += [("automix", Plan(), a, f"`automix`, verifier right {a:.0%}") for a in ACCURACIES]
-        for method, plan, accuracy, label in rows:
-            use = learned(valid, best, method, plan, accuracy)
-            score, cost, calls = test.run(method, use, accuracy, seed=1)
-            cells = (suite, label, f"{use.threshold:.1f}", f"{score:.3f}", f"{fixed:.3f}", f"{cost / price:.0%}")
+        threshold, score, cost = believing(train, test.prompts)
+        rows = [("`cascade`, expected score", threshold, score, cost, 1.0)]
+        for accuracy in ACCURACIES:
+            use = learned(valid, best, "automix", Plan(), accuracy)
+            rows.append((f"`automix`, verifier right {accuracy:.0%}", use.threshold,
+                         *test.run("automix", use, accuracy, seed=1)))  # fmt: skip
+        for label, threshold, score, cost, calls in rows:
+            cells = (suite, label, f"{threshold:.3g}", f"{score:.3f}", f"{fixed:.3f}", f"{cost / price:.0%}")
             lines.append(f"| {' | '.join(cells)} | {calls:.1f} |")
     return "\n".join(lines)
 
 
-def synthetic(data: Path, suite: str) -> tuple[Replay, Replay, int]:
+def synthetic(data: Path, suite: str) -> tuple[Replay, Replay, OutcomeMatrix]:
     """Return outcomes of three models that are right the more often the dearer they are."""
     chance, n = np.random.default_rng(0), 60
     right = chance.random((n, 3)) < np.array([0.5, 0.7, 0.9])
@@ -174,7 +179,7 @@ def synthetic(data: Path, suite: str) -> tuple[Replay, Replay, int]:
     matrix = OutcomeMatrix(names, names, (suite,) * n, ("",) * n, ("test",) * n, np.full(n, 50.0), ("a", "b", "c"),
                            price, price, right.astype(float), cells * price, cells, cells, cells / 100)  # fmt: skip
     replay = Replay(matrix, np.tile(np.array([0.5, 0.7, 0.9]), (n, 1)))
-    return replay, replay, 2
+    return replay, replay, matrix
 
 
 def questions(count: int) -> list[tuple[Task, Task]]:

@@ -15,6 +15,11 @@ import httpx
 import openai
 import pytest
 
+from routeiq.adapters.files.artifacts import FileArtifactStore
+from routeiq.learn import cascade
+from routeiq.learn.objective import Goal
+from routeiq.routing.embedding import load_default
+from routeiq.testing.demo.teach import SUITE
 from routeiq.testing.replay import ReplayProcess
 from routeiq.testing.tasks.models import simulate
 from routeiq.testing.tasks.task import Task
@@ -48,6 +53,8 @@ class Scene:
 
     gateway: Serving
     provider: ReplayProcess
+    artifact: Path
+    """The one that has a threshold."""
 
     def client(self, key: str = KEY) -> openai.OpenAI:
         return openai.OpenAI(base_url=f"{self.gateway.url}/v1", api_key=key, max_retries=0, timeout=60)
@@ -66,6 +73,15 @@ class Scene:
                 return found
             assert time.monotonic() < deadline, found
             time.sleep(0.05)
+
+
+def believed(folder: Path) -> Path:
+    """An artifact with a threshold, trained on the same tasks."""
+    cascade.train(
+        folder, (SUITE,), FileArtifactStore(), str(folder / "cascade.npz"), load_default(), models=POOL,
+        goal=Goal.parse("quality_floor=0.6"),
+    )  # fmt: skip
+    return folder / "cascade.npz"
 
 
 def config(provider: str, artifact: Path) -> dict[str, Any]:
@@ -92,7 +108,15 @@ def config(provider: str, artifact: Path) -> dict[str, Any]:
         },
         "routeiq_settings": {
             "outcome_log": {"path": None},
-            "compound": {name: {"method": m, "candidates": POOL, **more[name]} for name, m in METHODS.items()},
+            "compound": {
+                **{name: {"method": m, "candidates": POOL, **more[name]} for name, m in METHODS.items()},
+                "trusted": {
+                    "method": "cascade",
+                    "candidates": POOL,
+                    "confidence": "expected_score",
+                    "artifact": str(believed(artifact.parent)),
+                },
+            },
         },
     }
 
@@ -105,7 +129,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     with ReplayProcess.start(time_scale=float("inf")) as provider:
         gateway = Serving.start(config(provider.base_url, artifact), folder, free_port(), {})
         try:
-            yield Scene(gateway, provider)
+            yield Scene(gateway, provider, artifact.with_name("cascade.npz"))
         finally:
             gateway.stop()
 
@@ -244,8 +268,23 @@ def test_a_dry_run_says_that_a_model_is_compound(scene: Scene) -> None:
     assert told["compound"]["max_calls"] == 8
     assert all(c["expected_score"] is not None for c in told["candidates"])
     status = httpx.get(f"{scene.gateway.url}/routeiq/status", headers=own, timeout=60).json()
-    assert {name: c["method"] for name, c in status["compounds"].items()} == METHODS
+    assert {name: c["method"] for name, c in status["compounds"].items()} == {**METHODS, "trusted": "cascade"}
     assert scene.provider.journal() == []
+
+
+def test_a_trained_threshold_decides_whom_to_ask(scene: Scene) -> None:
+    """Without a threshold in the settings, the cheapest is asked of whom the artifact expects as much as it learned."""
+    artifact = FileArtifactStore().load(str(scene.artifact))
+    assert artifact.threshold is not None
+    own, asked = {"authorization": f"Bearer {KEY}"}, []
+    for one in TASKS[:: len(TASKS) // 12]:
+        body = {"model": "trusted", "messages": [{"role": "user", "content": one.prompt}]}
+        told = httpx.post(f"{scene.gateway.url}/routeiq/route", json=body, headers=own, timeout=60).json()
+        expected = {c["name"]: c["expected_score"] for c in told["candidates"]}
+        trusted = [name for name in POOL if expected[name] >= artifact.threshold]
+        asked.append((trusted or POOL[-1:])[0])
+        assert scene.ask("trusted", one.prompt).headers["x-routeiq-model"] == asked[-1]
+    assert [row.model for row in scene.provider.journal()] == asked
 
 
 def test_the_command_line_knows_them(scene: Scene) -> None:

@@ -15,6 +15,8 @@ from routeiq.adapters.files.artifacts import FileArtifactStore
 from routeiq.cli.output import progress, stdout
 from routeiq.core.artifact import Artifact
 from routeiq.learn.auto import fit as fit_auto
+from routeiq.learn.cascade import Trained
+from routeiq.learn.cascade import train as train_cascade
 from routeiq.learn.embeddings import EmbeddingCache
 from routeiq.learn.evaluate import Interval, Measures
 from routeiq.learn.families import FAMILIES
@@ -112,6 +114,43 @@ for _name, _fit in FAMILIES.items():
     _add(_name, _fit)
 
 
+_EXAMPLE = "train cascade --data ./outcomes --suite mmlupro --models small,medium,big --output cascade.npz"
+
+
+@train.command(epilog=f"Example: routeiq {_EXAMPLE}")
+def cascade(
+    data: _Data,
+    suite: _Suite,
+    output: _Output,
+    models: Annotated[str, typer.Option(help="Candidates of the compound model, with commas.")],
+    objective: _Objective = None,
+    seed: _Seed = 0,
+    onnx: _Onnx = None,
+    cache: _Cache = None,
+) -> None:
+    """Train the threshold of the compound model `cascade` by expected score, under an objective.
+
+    Default objective: 98 % of the best candidate's score, as cheaply as can be. The threshold is chosen on prompts of
+    `train` that were left out in turn, and written into the artifact, where the compound model finds it.
+    """
+    with progress() as bar:
+        task = bar.add_task("", total=1.0)
+        found = train_cascade(
+            data,
+            _names(suite),
+            FileArtifactStore(),
+            str(output),
+            encoder(onnx),
+            models=_names(models),
+            goal=Goal.parse(objective),
+            cache=EmbeddingCache(cache) if cache else None,
+            seed=seed,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            progress=lambda stage, done: bar.update(task, completed=done, description=_STAGES.get(stage, stage)),
+        )
+    show_cascade(found)
+
+
 def _run(
     fit: Callable[..., Artifact], data: Path, suite: str, output: Path, models: str | None, seed: int,
     onnx: Path | None, cache: Path | None, goal: Goal,
@@ -204,3 +243,20 @@ def _gain(found: Interval) -> str:
     low, high = round(found.low, 3), round(found.high, 3)
     word = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
     return f"{found.difference:+.3f}, 95 % between {low:+.3f} and {high:+.3f}: {word}"
+
+
+def show_cascade(found: Trained) -> None:
+    """Print the threshold of a cascade and what it gives, beside the best of its candidates alone."""
+    console = stdout()
+    table = Table(title=f"threshold [bold]{found.threshold:g}[/] for {found.objective}", title_justify="left")
+    for name in ("prompts", "score", "$/1000", "best alone", "difference", "saved", *found.candidates):
+        table.add_column(escape(name), justify="left" if name == "prompts" else "right")
+    for split, one in found.measured.items():
+        low, high = one.difference[1:]
+        table.add_row(
+            f"{split}, {one.prompts}", f"{one.score:.3f}", f"{one.cost_usd * 1000:.3f}", f"{one.fixed_score:.3f}",
+            f"{low:+.3f} to {high:+.3f}", f"{one.saving:.0%}", *(f"{one.shares[n]:.0%}" for n in found.candidates),
+        )  # fmt: skip
+    console.print(table)
+    console.print(f"best alone: {escape(found.best_fixed)}; difference: 95 % interval of the score less that model's")
+    console.print(f"wrote {escape(found.output)}  version {found.version}")

@@ -12,7 +12,7 @@ from routeiq.core.candidate import Candidate
 from routeiq.core.errors import ArtifactError, ConfigError, UnknownCandidate, nearest
 from routeiq.core.ports import ArtifactStore
 from routeiq.core.reward import Objective
-from routeiq.routing.compound.cascade import EXPECTED_SCORE
+from routeiq.routing.compound.cascade import EXPECTED_SCORE, by_price
 from routeiq.routing.compound.ledger import Budget
 from routeiq.routing.compound.methods import METHODS, Compound, MethodEntry
 from routeiq.routing.compound.steps import Plan
@@ -20,13 +20,10 @@ from routeiq.routing.profile import Profile
 from routeiq.routing.snapshot import Route
 from routeiq.routing.stages import Filter
 from routeiq.routing.strategies import Recipe, Tuning, build, recipe
-from routeiq.routing.table import TYPICAL_OUTPUT_TOKENS, CandidateTable
+from routeiq.routing.table import CandidateTable
 
 UNTRAINED = "cheapest-capable"
 """The strategy whose filters and prices serve where no artifact is named."""
-
-TYPICAL_PROMPT_TOKENS = 500
-"""Length of the prompt by which candidates are ordered from the cheapest to the dearest."""
 
 Fits = Callable[[str, Artifact, CandidateTable], Recipe]
 """Checks an artifact against embedder and candidates, and returns its strategy; first comes where it stands."""
@@ -59,6 +56,7 @@ def _compound(
     method = METHODS[said.method]
     _check_keys(settings, name, said, method)
     table = CandidateTable(tuple(by_name[model] for model in _models(settings, name, said, by_name)))
+    answering = CandidateTable(tuple(by_name[model] for model in said.candidates))
     found = _artifact(settings, name, said, table, artifacts, fits)
     tuning = Tuning(Objective(said.objective.cost_weight, said.objective.latency_weight), filters=filters)
     made_of, artifact = found if found is not None else (recipe(UNTRAINED), None)
@@ -69,9 +67,9 @@ def _compound(
     return Compound(
         route=Route(name, table, profile),
         method=method,
-        plan=Plan(said.threshold, said.samples, said.confidence, said.model, said.rounds),
+        plan=Plan(_threshold(settings, name, said, artifact), said.samples, said.confidence, said.model, said.rounds),
         budget=Budget(said.max_calls, said.max_cost_usd, said.deadline_s),
-        candidates=_by_price([by_name[model] for model in said.candidates]),
+        candidates=tuple(answering.names[i] for i in by_price(answering)),
     )
 
 
@@ -124,10 +122,10 @@ def _artifact(
     path = settings.artifact(AliasSettings(artifact=said.artifact)) if said.artifact or needed else None
     if path is None:
         if needed:
-            by = " by expected_score" if said.confidence == EXPECTED_SCORE else ""
+            by, trainer = (" by expected_score", "cascade") if said.confidence == EXPECTED_SCORE else ("", "knn")
             raise ArtifactError(
                 f"{settings.where('compound', name)}: {said.method}{by} needs a trained artifact: name one under "
-                f"`artifact`, or train it with `routeiq train knn --data DIR --suite NAME --output FILE`"
+                f"`artifact`, or train it with `routeiq train {trainer} --data DIR --suite NAME --output FILE`"
             )
         return None
     where = settings.where(*(("compound", name, "artifact") if said.artifact else ("artifact",)))
@@ -138,10 +136,20 @@ def _artifact(
     return fits(where, artifact, table), artifact
 
 
-def _by_price(candidates: list[Candidate]) -> tuple[str, ...]:
-    """Return the names from the cheapest to the dearest; in the operator's order when a price is unknown."""
-    prices = CandidateTable(tuple(candidates)).cost(TYPICAL_PROMPT_TOKENS, TYPICAL_OUTPUT_TOKENS).tolist()
-    names = [candidate.name for candidate in candidates]
-    if any(price != price for price in prices):
-        return tuple(names)
-    return tuple(name for _, _, name in sorted(zip(prices, range(len(names)), names, strict=True)))
+def _threshold(settings: Settings, name: str, said: CompoundSettings, artifact: Artifact | None) -> float:
+    """Return the operator's threshold, or else the one that was trained for just these candidates."""
+    if said.threshold is not None:
+        return said.threshold
+    trained = artifact.threshold if artifact is not None and said.confidence == EXPECTED_SCORE else None
+    if artifact is None or trained is None:
+        return Plan().threshold
+    facts = artifact.manifest.training.get("cascade")
+    known = facts.get("candidates") if isinstance(facts, Mapping) else None
+    if not isinstance(known, list) or set(known) != set(said.candidates):
+        listed = ", ".join(map(str, known)) if isinstance(known, list) else "others"
+        raise ConfigError(
+            f"{settings.where('compound', name)}: the artifact's threshold was trained for {listed}, the candidates "
+            f"here are {', '.join(said.candidates)}; train it for these (`routeiq train cascade --models "
+            f"{','.join(said.candidates)}`), or set `threshold`"
+        )
+    return trained

@@ -115,8 +115,13 @@ class CompoundSettings(Concern):
         default="self_consistency",
         description="What `cascade` believes an answer by: how many of its samples agree, or the artifact.",
     )
-    threshold: float = Field(
-        default=0.5, ge=0, le=1, allow_inf_nan=False, description="Confidence from which an answer is accepted."
+    threshold: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Confidence from which an answer is accepted. Default: what `routeiq train cascade` wrote into the "
+        "artifact, for `expected_score`; else 0.5.",
     )
     samples: int = Field(default=3, ge=1, le=16, description="How often an answer is verified, or a question sampled.")
     rounds: int = Field(default=4, ge=1, le=16, description="How many smaller questions are asked at most.")

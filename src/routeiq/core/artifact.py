@@ -46,3 +46,11 @@ class Artifact:
         if not isinstance(found, int | float) or isinstance(found, bool):
             return None
         return float(found) if 0.0 <= found < float("inf") else None
+
+    @property
+    def threshold(self) -> float | None:
+        """The expected score from which a cascade believes an answer, as trained; None where none was written."""
+        found = self.manifest.training.get("threshold")
+        if not isinstance(found, int | float) or isinstance(found, bool):
+            return None
+        return float(found) if 0.0 <= found <= 1.0 else None

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from routeiq.config import compile as compiling
 from routeiq.config.compile import compile_snapshot
 from routeiq.config.load import load
 from routeiq.core.errors import ArtifactError, ConfigError, UnknownCandidate, UnknownKey, UnknownStrategy
 from routeiq.routing.snapshot import Snapshot
-from tests.unit.config.scene import CANDIDATES, EMBEDDER, Shelf, config
+from tests.unit.config.scene import CANDIDATES, EMBEDDER, ORACLE, Shelf, artifact, config
 
 
 def compiled(folder: Path, section: str) -> Snapshot:
@@ -76,3 +77,27 @@ def test_a_method_is_not_a_strategy(tmp_path: Path) -> None:
     """Whoever names a method as a strategy is told where it belongs."""
     with pytest.raises(UnknownStrategy, match="'automix' is a method of compound models; name it under `compound`"):
         compiled(tmp_path, "strategy: automix")
+
+
+def believing(folder: Path, candidates: list[str], more: str = "") -> float:
+    """The threshold of a cascade by expected score whose artifact was trained with .8 for these candidates."""
+    facts = {"threshold": 0.8, "cascade": {"candidates": candidates}}
+    path = config(folder, f"compound: {{deep: {{method: cascade, candidates: [big, small], artifact: a.npz, {more}}}}}")
+    shelf = Shelf({str(folder / "a.npz"): artifact(training=facts)})
+    return compile_snapshot(load(path), CANDIDATES, shelf, EMBEDDER).compounds["deep"].plan.threshold
+
+
+def test_the_trained_threshold_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cascade by expected score believes from the artifact's threshold on, unless the operator names another."""
+    monkeypatch.setattr(compiling, "strategies", lambda named: {"oracle": ORACLE})
+    by = "confidence: expected_score"
+    assert believing(tmp_path, ["small", "big"], by) == 0.8
+    assert believing(tmp_path, ["small", "big"], f"{by}, threshold: 0.3") == 0.3
+    assert believing(tmp_path, ["small", "big"]) == 0.5
+
+
+def test_a_threshold_of_other_candidates_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was trained for three models does not fit two of them; the error says how to train it for these."""
+    monkeypatch.setattr(compiling, "strategies", lambda named: {"oracle": ORACLE})
+    with pytest.raises(ConfigError, match=r"trained for small, big, huge.*--models big,small.*or set `threshold`"):
+        believing(tmp_path, ["small", "big", "huge"], "confidence: expected_score")

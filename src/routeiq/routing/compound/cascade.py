@@ -4,12 +4,27 @@ Owns the order and the two confidences. Source: FrugalGPT (arXiv 2305.05176) for
 2203.11171) as confidence; the expected score of a trained artifact in place of FrugalGPT's scoring model.
 """
 
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
 from routeiq.routing.compound.ledger import Ledger
 from routeiq.routing.compound.steps import Answer, Ask, Plan, Prospect, Question, Reply, Role, Run, ask_in_turn, best
 from routeiq.routing.compound.words import essence
+from routeiq.routing.table import TYPICAL_OUTPUT_TOKENS, CandidateTable
 
 EXPECTED_SCORE = "expected_score"
 SELF_CONSISTENCY = "self_consistency"
+
+TYPICAL_PROMPT_TOKENS: Final = 500
+"""Length of the prompt by which candidates are ordered from the cheapest to the dearest."""
+
+
+def by_price(table: CandidateTable) -> NDArray[np.intp]:
+    """Return the positions of candidates from the cheapest to the dearest; as they stand where a price is unknown."""
+    price = table.cost(TYPICAL_PROMPT_TOKENS, TYPICAL_OUTPUT_TOKENS)
+    return np.arange(len(table)) if np.isnan(price).any() else np.argsort(price, kind="stable")
 
 
 def cascade(question: Question, pool: tuple[Prospect, ...], ledger: Ledger, plan: Plan) -> Run:
