@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from routeiq.adapters.object_store import opening
 from routeiq.config.addresses import checked, folder, joined, shown, stem
 from routeiq.config.artifact_cache import ArtifactCache, Fenced, State
 from routeiq.core.errors import ArtifactDigestMismatch, ArtifactError, SourceUnavailable
@@ -145,6 +146,16 @@ def test_a_place_that_is_gone_leaves_what_was_fetched(place: Place, bringing: Br
     assert later.version(address) == "knn-1"
     with pytest.raises(SourceUnavailable):
         later.version(f"{place.address}/other.npz")
+
+
+def test_google_speaks_the_same(server: S3Server, bringing: Bringing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address of Google Cloud Storage goes to its own endpoint, whatever endpoint S3 has."""
+    for name, value in {**server.env, "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(opening, "GCS", server.url)
+    server.put("google/knn.npz", ONE.arrays)
+    server.put("google/knn.json", ONE.manifest)
+    assert bringing.version(f"gs://{server.bucket}/google/knn.npz") == "knn-1"
 
 
 def test_an_artifact_that_is_not_there_is_named(files: Place, bringing: Bringing) -> None:

@@ -86,6 +86,7 @@ class ArtifactFetcher:
                 continue
             except SourceUnavailable as error:
                 trouble = trouble or error
+                self._places.clear()  # their credentials may have been changed since
         if trouble is not None:
             raise trouble
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from routeiq.config.active import with_strategies
 from routeiq.config.load import Settings, load
+from routeiq.config.outbound import check_outbound
 from routeiq.config.reload import Reloader
 from routeiq.converging import Convergence
 from routeiq.core.errors import ConfigError
@@ -103,6 +104,9 @@ def _read(gateway: Gateway, active: Mapping[str, str]) -> tuple[Settings, Snapsh
 def _bring(gateway: Gateway, settings: Settings | None) -> int:
     """Fetch the artifacts that settings name, or the files as they are now: whether those are right is for a reload."""
     try:
-        return gateway.artifacts.refresh(settings or load(gateway.settings.path))
+        if settings is None:
+            settings = load(gateway.settings.path)
+            check_outbound(settings)
+        return gateway.artifacts.refresh(settings)
     except ConfigError:
         return 0
