@@ -4,6 +4,7 @@ Reads YAML and follows `include:` the way LiteLLM does (lists are joined, other 
 `os.environ/NAME` references alone. Knows nothing of what the keys mean.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ import yaml
 from routeiq.core.errors import ConfigError
 
 KeyPath: TypeAlias = tuple[str | int, ...]
+
+LARGEST = 1_000_000
+"""How many values a file may hold when what its anchors stand for is written out: a model has about twenty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +115,13 @@ def _read(path: Path, strict: str) -> tuple[dict[str, Any], dict[KeyPath, tuple[
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     try:
         node = yaml.compose(text, yaml.SafeLoader)
+        if node is not None and _values(node, {}) > LARGEST:
+            raise ConfigError(f"{path}: its anchors, written out, are over {LARGEST:,} values; write out what is meant")
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(_unreadable(path, error)) from None
+    except RecursionError:
+        raise ConfigError(f"{path}: not readable as YAML: lists or mappings stand too deep in one another") from None
     if data is None:
         data = {}
     if not isinstance(data, dict):
@@ -122,6 +130,17 @@ def _read(path: Path, strict: str) -> tuple[dict[str, Any], dict[KeyPath, tuple[
     if node is not None:
         marker.visit(node, ())
     return data, marker.marks
+
+
+def _values(node: yaml.Node, counted: dict[int, float]) -> float:
+    """Return how many values a YAML tree has when everything that is referred to is written out."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in counted:
+        counted[id(node)] = math.inf  # until it is known: a node within itself has no end
+        parts = node.value if isinstance(node, yaml.SequenceNode) else [part for pair in node.value for part in pair]
+        counted[id(node)] = 1 + sum(_values(part, counted) for part in parts)
+    return counted[id(node)]
 
 
 class _Marker:

@@ -71,6 +71,8 @@ def _read(path: Path) -> Policy:
         raise ConfigError(f"{path}: the policy cannot be read: {error.strerror}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: the policy is not YAML ({str(error)[:120]})") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: the policy is not YAML (lists or mappings stand too deep in one another)") from None
     if not isinstance(found, dict):
         raise ConfigError(f"{path}: expected a mapping with `rules`, found {type(found).__name__}")
     try:

@@ -19,7 +19,7 @@ from routeiq.config.bringing import Bringing
 from routeiq.config.load import Settings
 from routeiq.config.rehearsal import rehearse
 from routeiq.config.sync import Syncer
-from routeiq.core.errors import RouteIQError, SourceUnavailable, UnknownVersion
+from routeiq.core.errors import ConfigError, RouteIQError, SourceUnavailable, UnknownVersion
 from routeiq.core.ports import Clock, Embedder
 from routeiq.routing.snapshot import Snapshot, SnapshotHolder
 
@@ -348,6 +348,8 @@ class Reloader:
             self._watched.replace(files)
             seen = self._watched.digest()
             settings, snapshot = self._read()
+        if self.settings.model_names and not settings.model_names:
+            raise ConfigError(f"{settings.path}: the model_list is empty or missing, and every call would fail")
         rehearse(snapshot, self._embedder)
         return _Version(settings, snapshot, seen)
 

@@ -1,5 +1,6 @@
 """Reading YAML: where each key stands, includes, and what is refused."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,21 @@ def test_a_tab_is_reported_where_it_stands(tmp_path: Path) -> None:
     path = write(tmp_path, "model_list:\n\t- model_name: a\n")
     with pytest.raises(ConfigError, match=r"config.yaml:2:1: not readable as YAML"):
         read(path)
+
+
+def test_what_has_no_end_is_refused(tmp_path: Path) -> None:
+    """Anchors that multiply, and brackets without end, are refused before they cost anything."""
+    powers = "".join(f"{name}: &{name} [{', '.join(['*' + before] * 10)}]\n" for before, name in pairwise("abcdefghi"))
+    with pytest.raises(ConfigError, match=r"config.yaml: its anchors, written out, are over"):
+        read(write(tmp_path, f"a: &a [1]\n{powers}"))
+    with pytest.raises(ConfigError, match=r"config.yaml: not readable as YAML: .* too deep"):
+        read(write(tmp_path, "a: " + "[" * 100_000))
+
+
+def test_anchors_are_welcome(tmp_path: Path) -> None:
+    """What is referred to a few times is what anchors are for."""
+    path = write(tmp_path, "a: &a {b: [1, 2]}\nc: [*a, *a, {<<: *a}]\n")
+    assert read(path).data["c"][2] == {"b": [1, 2]}
 
 
 def test_what_is_no_configuration_is_refused(tmp_path: Path) -> None:
@@ -97,9 +113,9 @@ def test_a_missing_include_says_where_it_was_expected(tmp_path: Path) -> None:
 
 
 def test_a_node_that_contains_itself_ends(tmp_path: Path) -> None:
-    """An anchor that refers to itself does not hang the reader."""
-    document = read(write(tmp_path, "ours: &a\n  b: *a\n"))
-    assert document.where(("ours", "b", "b")).startswith(f"{document.path}:2: ")
+    """An anchor that refers to itself hangs neither the reader nor what comes after: it is refused."""
+    with pytest.raises(ConfigError, match="its anchors, written out, are over"):
+        read(write(tmp_path, "ours: &a\n  b: *a\n"))
 
 
 def test_key_paths_are_written_as_people_do() -> None:

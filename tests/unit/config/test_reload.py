@@ -188,6 +188,16 @@ async def test_a_refused_version_is_tried_once(scene: Scene, stage: str) -> None
     assert (await scene.reloader.check()).version == "v3"
 
 
+async def test_a_file_without_models_is_no_version(scene: Scene, tmp_path: Path) -> None:
+    """A file that was cut short, or is being written, takes no models away: what serves goes on."""
+    scene.settings.path.write_text("model_list:\n  - {model_name: m, litellm_params: {model: openai/m}}\n")
+    scene.reloader.settings = load(scene.settings.path)
+    scene.files.now = "d2"
+    status = await scene.reloader.check()
+    assert (status.state, status.version, scene.host.told) == ("rejected", "v1", [])
+    assert "every call would fail" in (status.message or "")
+
+
 async def test_other_files_are_watched_before_they_are_read(scene: Scene) -> None:
     """A version that is made of another file is read again once that is watched, so that no change is missed."""
     scene.extra = (Path("/nowhere/knn.npz"),)
