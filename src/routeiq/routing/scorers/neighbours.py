@@ -14,7 +14,7 @@ models (its manifest's `candidates`):
     kernel (4,)                             threshold, prior mass, points kept (0 for all), familiarity
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any
@@ -105,16 +105,12 @@ class NeighbourScorer:
         has_latency = not np.isnan(prior_latency).all()
         counts = np.asarray(arrays["score_count"])
         complete = bool((counts == np.asarray(arrays["prompts"])[:, None]).all())
-        rows = [binding.pick(arrays[name], 0.0).T for name in ("score_sum", "tokens_sum")]
-        if has_latency:
-            rows.append(binding.pick(arrays["latency_sum"], 0.0).T)
-        if not complete:
-            rows.append(binding.pick(counts, 0.0).T)
-        rows.append(np.asarray(arrays["prompts"])[None, :])
+        stacked = ["score_sum", "tokens_sum", *(["latency_sum"] if has_latency else [])]
+        sums = _stacked(arrays, [*stacked, *([] if complete else ["score_count"])], binding)
         return cls(
             binding=binding,
             search=_search(arrays),
-            sums=Blocked(np.concatenate(rows)),
+            sums=Blocked(sums),
             mass=float(arrays["kernel"][1]),
             prior_latency=prior_latency if has_latency else None,
             complete=complete,
@@ -137,6 +133,21 @@ class NeighbourScorer:
         if latency is not None:
             latency = (total[2 * n : 3 * n] + mass * latency) / (everything + mass)
         return binding.prediction(view, score, tokens, latency, evidence)
+
+
+def _stacked(arrays: Mapping[str, Any], names: Sequence[str], binding: Binding) -> Singles:
+    """Return the sums of every candidate, row below row, and at last the prompts; 0 for what is not known.
+
+    Row by row: whole arrays in between would be given back to the system all at once, and requests wait for that.
+    """
+    prompts, n = np.asarray(arrays["prompts"]), binding.column.size
+    rows: Singles = np.zeros((len(names) * n + 1, prompts.size), dtype=np.float32)
+    for place, name in enumerate(names):
+        values = np.asarray(arrays[name])
+        for i in np.flatnonzero(binding.column >= 0):
+            rows[place * n + i] = values[:, binding.column[i]]
+    rows[-1] = prompts
+    return rows
 
 
 def _search(arrays: Mapping[str, Any]) -> _Search:
