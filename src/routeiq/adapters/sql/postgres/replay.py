@@ -12,7 +12,8 @@ from typing import Final
 
 from routeiq.adapters.sql.postgres.availability import LOGGER, Availability
 from routeiq.adapters.sql.postgres.spill import Spill
-from routeiq.adapters.sql.postgres.store import GONE, PostgresStore
+from routeiq.adapters.sql.postgres.store import PostgresStore
+from routeiq.adapters.sql.rows import Rows
 from routeiq.guard.retry import Backoff
 
 PAUSES: Final = Backoff(first_s=0.2, longest_s=3.0)
@@ -84,7 +85,7 @@ class Replay:
             if not moved and (not self._available.open or self._available.quiet_s() >= self._look_s or self._unsure()):
                 self._store.ping()
                 self._available.ok()
-        except GONE as error:
+        except Exception as error:  # noqa: BLE001 - background loop: whatever went wrong is reported and tried again
             self._available.failed(error)
             self._available.wake.clear()
             self._failures += 1
@@ -98,32 +99,30 @@ class Replay:
         return self._available.in_a_row < SURE
 
     def _move(self) -> int:
-        """Bring one batch to PostgreSQL; return how many rows that were. Raises one of `GONE`."""
+        """Bring one batch to PostgreSQL; return how many rows that were. Raises what PostgreSQL raises."""
         try:
-            self.waiting = self._spill.waiting()
-            if not self.waiting:
-                return 0
             with self._spill.alone() as alone:
-                if not alone:
-                    return 0
-                rows = self._spill.oldest()
+                rows = self._spill.batch() if alone else Rows()
                 if rows:
                     self._store.write(rows)
                     self._available.ok()
                     self._spill.remove(rows)
+            self._count(len(rows))
         except (sqlite3.Error, OSError) as error:
             if not self._broken:
-                LOGGER.error(
-                    "what the outcome log kept on disk cannot be read (%s): %s",
-                    self._spill.reason_of(error),
-                    self._spill.path,
-                )
+                reason, path = self._spill.reason_of(error), self._spill.path
+                LOGGER.error("what the outcome log kept on disk cannot be used (%s): %s", reason, path)
             self._broken = True
             self._spill.recover("")
             return 0
         if self._broken:
-            LOGGER.warning("what the outcome log kept on disk can be read again")
+            LOGGER.warning("what the outcome log kept on disk can be used again")
         self._broken = False
-        self.moved += len(rows)
-        self.waiting = max(0, self.waiting - len(rows))
         return len(rows)
+
+    def _count(self, moved: int) -> None:
+        """Note how much waits; counting reads the whole file, so it is done at the begin and at the end only."""
+        before, self.waiting = self.waiting, max(0, self.waiting - moved)
+        if not moved or not before:
+            self.waiting = self._spill.waiting()
+        self.moved += moved

@@ -15,11 +15,12 @@ from routeiq.adapters.sql.rows import DECISION_COLUMNS, FEEDBACK_COLUMNS, OUTCOM
 from routeiq.adapters.sql.sqlite.database import Database
 from routeiq.adapters.sql.sqlite.store import SqliteStore
 
-AT_ONCE: Final = 200
+AT_ONCE: Final = 300
 """Rows of each table that are brought to PostgreSQL in one transaction."""
 
 _KEYS: Final = {"decisions": "id", "outcomes": "decision_id", "feedback": "id"}
-_ORDER: Final = {"decisions": "seq", "outcomes": "at", "feedback": "seq"}
+_ORDER: Final = {"decisions": "seq", "outcomes": "decision_id", "feedback": "seq"}
+"""By the key that each table is stored by, so that a batch is read without looking at the rest."""
 
 
 class Parts:
@@ -48,8 +49,10 @@ class Spill(SqliteStore):
         connection = self._file.connection()
         return sum(int(connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]) for table in _KEYS)  # noqa: S608
 
-    def oldest(self, most: int = AT_ONCE) -> Rows:
-        """Return rows that have waited longest, at most so many of each table; raises sqlite3.Error or OSError."""
+    def batch(self, most: int = AT_ONCE) -> Rows:
+        """Return rows to bring next, at most so many of each table; raises sqlite3.Error or OSError."""
+        if not self.path.exists():
+            return Rows()
         connection = self._file.connection()
 
         def of(table: str, columns: str) -> list[tuple[object, ...]]:
