@@ -163,6 +163,8 @@ class ArtifactCache:
             os.replace(arrays, staging / ARRAYS)
             (staging / MANIFEST).write_bytes(manifest)
             _durable(staging / ARRAYS, staging / MANIFEST)
+            if not (target / ARRAYS).is_file():
+                shutil.rmtree(target, ignore_errors=True)
             with suppress(OSError):
                 os.rename(staging, target)
             shutil.rmtree(staging, ignore_errors=True)

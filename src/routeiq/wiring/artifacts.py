@@ -8,7 +8,7 @@ from routeiq.config.artifact_cache import ArtifactCache, State
 from routeiq.config.fetch import ArtifactFetcher, followed_by
 from routeiq.config.load import Settings
 from routeiq.core.audit import ARTIFACT_FETCHED, ARTIFACT_REFUSED, AuditTrail
-from routeiq.core.errors import ConfigError
+from routeiq.core.errors import ConfigError, SourceUnavailable
 from routeiq.core.objects import ObjectFolder
 from routeiq.core.ports import ArtifactStore
 from routeiq.core.shared import SharedState
@@ -18,7 +18,8 @@ START_WAIT_S = 600.0
 """How long a process that has nothing to serve with waits for others that fetch."""
 
 FRESH_S = 1.0
-"""Within this time one look by one process of a host is enough for all of them."""
+START_FRESH_S = 30.0
+"""Within this time one look by one process of a host is enough for all of them; for those that start, the second."""
 
 MEGABYTE = 1 << 20
 _BOUND_S = 1.0
@@ -41,6 +42,13 @@ class Artifacts:
         """
         wait_s = None if strict else START_WAIT_S
         return _signed(settings, FetchedArtifactStore(self.fetcher, self.memory, strict, wait_s))
+
+    def begin(self, settings: Settings) -> None:
+        """Bring what the settings name for a process that starts; with what is here already it starts all the same."""
+        try:
+            self.fetcher.refresh(followed_by(settings.artifacts), wait_s=START_WAIT_S, fresh_s=START_FRESH_S)
+        except SourceUnavailable as error:
+            logger.warning("%s; what was fetched before is served, if it is here", error.message)
 
     def refresh(self, settings: Settings) -> int:
         """Bring what the settings name up to date; return how many artifacts have an address. Blocks.

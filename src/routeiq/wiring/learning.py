@@ -51,8 +51,10 @@ def snapshot_of(
     `artifacts` are those of the process, which is `serving` already, or is about to and waits for what it needs.
     """
     check_outbound(settings)
-    store = (artifacts or artifacts_of(settings)).store(settings, strict=serving)
-    return compile_snapshot(settings, candidates, store, embedder)
+    artifacts = artifacts or artifacts_of(settings)
+    if not serving:
+        artifacts.begin(settings)
+    return compile_snapshot(settings, candidates, artifacts.store(settings, strict=serving), embedder)
 
 
 def warm(snapshot: Snapshot, embedder: Embedder | None) -> None:

@@ -1,5 +1,8 @@
 """`routeiq admin champion`, and a configuration that names its pointer by an address."""
 
+import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +34,45 @@ def test_the_pointer_is_the_artifacts(artifact: Path, capsys: pytest.CaptureFixt
         assert (found.artifact, found.sha256, found.version) == (name, manifest.sha256, manifest.version)
     assert run(["admin", "champion", str(artifact), "--at", "s4://b/best.npz"]) == 2
     assert "--at: 's4' is no scheme" in capsys.readouterr().err
+
+
+def test_a_process_that_starts_looks_for_the_newest(
+    tmp_path: Path, artifact: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was fetched before serves only while nothing newer is there, or the place is gone."""
+    text = """
+model_list:
+  - {model_name: a, litellm_params: {model: openai/a}}
+router_settings:
+  routing_groups:
+    - {group_name: auto, models: [a], routing_strategy: priority, model_priorities: {a: 1}}
+routeiq_settings:
+  strategy: trained
+  artifact: file://PLACE/best-1.2.npz
+  artifact_cache: {path: cache}
+  aliases: {auto: {}}
+"""
+    place, config = tmp_path / "place", tmp_path / "config.yaml"
+    place.mkdir()
+    config.write_text(text.replace("PLACE", str(place)))
+
+    def shown() -> str:
+        for looked in tmp_path.glob("cache/at/*/looked"):
+            os.utime(looked, (0, 0))  # as if it had been long ago
+        assert run(["check", "--config", str(config)]) == 0
+        return " ".join(capsys.readouterr().out.split())
+
+    versions = []
+    for score in (1.0, 2.0):
+        found = FileArtifactStore().load(str(artifact))
+        arrays = {**found.arrays, "prior_score": np.full(2, score)}
+        manifest = replace(found.manifest, version=f"fixed-{score:.0f}")
+        FileArtifactStore().save(str(place / "best-1.2.npz"), Artifact(manifest, arrays))
+        versions.append(manifest.version)
+        assert manifest.version in shown()
+    shutil.rmtree(place)
+    assert versions[-1] in shown()
+    assert "what was fetched before is served" in caplog.text
 
 
 def test_check_fetches_and_shows_what_a_pointer_names(
