@@ -26,6 +26,8 @@ class Bringing:
 
     def __init__(self, bring: Bring, fetched: Callable[[bool], None]) -> None:
         self.trouble: str | None = None
+        self.followed = 0
+        """How many artifacts had an address the last time."""
         self._bring, self._fetched = bring, fetched
         self._task: asyncio.Task[int] | None = None
 
@@ -44,7 +46,8 @@ class Bringing:
             return
         error = task.exception()
         if error is None:
-            if task.result():
+            self.followed = task.result()
+            if self.followed:
                 self._fetched(True)
         elif isinstance(error, RouteIQError):
             trouble = error.message

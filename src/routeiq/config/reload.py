@@ -197,7 +197,8 @@ class Reloader:
             await asyncio.sleep(chance.uniform(SHORTEST_PAUSE * poll_s, poll_s))
             try:
                 await self._bring(self.settings)
-                await self._look(force=False)
+                if self._artifacts.followed:
+                    await self._look(force=False)
             except Exception as error:  # noqa: BLE001 - background loop: the next look may well succeed
                 failed("reload", error)
 
