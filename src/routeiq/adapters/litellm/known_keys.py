@@ -22,9 +22,12 @@ _STAND_INS: Final = frozenset({"failed-to-connect-to-db", "__db_unavailable_fall
 
 
 def not_checked(error: Exception) -> bool:
-    """Return whether LiteLLM's answer to a key means that it could not look, and not that the key is wrong."""
+    """Return whether LiteLLM's answer to a key means that it could not look, and not that the key is wrong.
+
+    Where there is no database at all it says 400 with the type of a lost connection: such a key is wrong.
+    """
     code = getattr(error, "code", None) or getattr(error, "status_code", None)
-    return str(code).startswith("5") or getattr(error, "type", None) == "no_db_connection"
+    return str(code).startswith("5")
 
 
 def stands_in(auth: Any) -> bool:
