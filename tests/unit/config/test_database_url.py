@@ -1,5 +1,6 @@
 """The address of PostgreSQL: where it is looked for, what of it is for others, and that it shows no secret."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from routeiq.config.load import load
 from routeiq.core.errors import ConfigError
 from routeiq.guard.degraded import Degraded
 from routeiq.testing.fakes import FakeClock
-from routeiq.wiring.remembering import outcome_log_of
+from routeiq.wiring.remembering import outcome_log_of, place_of
 from tests.unit.config.scene import LITELLM, config
 
 POSTGRES = "outcome_log:\n  kind: postgres\n"
@@ -70,6 +71,18 @@ def test_the_nearest_address_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         database_address(named)
     with pytest.raises(ConfigError, match="is not set"):
         named_address("os.environ/LOG_AT")
+
+
+def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the driver the mistake says where it is and what to install; the place of the log needs none."""
+    monkeypatch.setenv("ROUTEIQ_DATABASE_URL", "postgresql://u:s3cret@db/app")
+    settings, clock = load(config(tmp_path, POSTGRES)), FakeClock()
+    assert place_of(settings) == "postgresql://db/app"
+    for name in [name for name in sys.modules if name.startswith("routeiq.adapters.sql.postgres")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ConfigError, match=r"config.yaml:\d+.*needs psycopg.*routeiq-router\[postgres\]"):
+        outcome_log_of(settings, clock, Degraded(clock))
 
 
 def test_an_address_without_its_kind_is_a_mistake(tmp_path: Path) -> None:

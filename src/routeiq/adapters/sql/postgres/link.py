@@ -151,6 +151,8 @@ class Link:
                 url,
                 autocommit=True,
                 row_factory=dict_row,
+                # Parameters are $1, $2, ...: to find others in a long statement takes milliseconds that requests need.
+                cursor_factory=psycopg.RawCursor,
                 # Poolers hand a connection to another for each transaction: nothing may be left in it.
                 prepare_threshold=None,
                 connect_timeout=max(2, math.ceil(self._bound_s)),

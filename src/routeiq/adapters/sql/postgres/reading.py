@@ -19,12 +19,12 @@ from routeiq.core.remembered import Record
 PAGE: Final = 500
 PAGE_BOUND_S: Final = 60.0
 
-_DECISION: Final = "SELECT * FROM routeiq.decisions WHERE id = %s"
-_OUTCOMES: Final = "SELECT * FROM routeiq.outcomes WHERE decision_id = ANY(%s)"
-_FEEDBACK: Final = "SELECT * FROM routeiq.feedback WHERE decision_id = ANY(%s) ORDER BY at, seq"
+_DECISION: Final = "SELECT * FROM routeiq.decisions WHERE id = $1"
+_OUTCOMES: Final = "SELECT * FROM routeiq.outcomes WHERE decision_id = ANY($1)"
+_FEEDBACK: Final = "SELECT * FROM routeiq.feedback WHERE decision_id = ANY($1) ORDER BY at, seq"
 _LABELLED: Final = """
-    SELECT * FROM routeiq.decisions d WHERE seq > %s AND at >= %s AND (%s::text IS NULL OR alias = %s)
-    AND EXISTS (SELECT 1 FROM routeiq.feedback WHERE decision_id = d.id) ORDER BY seq LIMIT %s
+    SELECT * FROM routeiq.decisions d WHERE seq > $1 AND at >= $2 AND ($3::text IS NULL OR alias = $3)
+    AND EXISTS (SELECT 1 FROM routeiq.feedback WHERE decision_id = d.id) ORDER BY seq LIMIT $4
 """
 
 
@@ -99,7 +99,7 @@ def read_labelled(url: Callable[[], str], *, since: float = 0.0, alias: str | No
     try:
         while True:
             connection = link.connection()
-            page = connection.execute(_LABELLED, (last, since, alias, alias, PAGE)).fetchall()
+            page = connection.execute(_LABELLED, (last, since, alias, PAGE)).fetchall()
             if not page:
                 return
             yield from _records(connection, page)

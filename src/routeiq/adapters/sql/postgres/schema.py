@@ -91,13 +91,13 @@ LOCK: Final = 0x526F757465495121
 def migrate(connection: psycopg.Connection[Any], migrations: Sequence[str] = MIGRATIONS, oldest: int = OLDEST) -> None:
     """Apply the steps that a database has not seen, all or none of them, one process at a time.
 
-    `connection` is in autocommit mode and gives rows as dictionaries. Raises ConfigError when a newer RouteIQ changed
-    the schema so that this one must not use it, and psycopg.Error.
+    `connection` is in autocommit mode, has raw cursors and gives rows as dictionaries. Raises ConfigError when a newer
+    RouteIQ changed the schema so that this one must not use it, and psycopg.Error.
     """
     if _version(connection, migrations) >= len(migrations):
         return
     connection.execute("BEGIN")
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+    connection.execute("SELECT pg_advisory_xact_lock($1)", (LOCK,))
     # Asking first: who may not make schemas may still use one that was made for them.
     if connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'routeiq'").fetchone() is None:
         connection.execute("CREATE SCHEMA routeiq")
@@ -105,7 +105,7 @@ def migrate(connection: psycopg.Connection[Any], migrations: Sequence[str] = MIG
     for step in range(_version(connection, migrations), len(migrations)):
         connection.execute(migrations[step].encode())
     connection.execute("DELETE FROM routeiq.schema_version")
-    connection.execute("INSERT INTO routeiq.schema_version VALUES (%s, %s)", (len(migrations), oldest))
+    connection.execute("INSERT INTO routeiq.schema_version VALUES ($1, $2)", (len(migrations), oldest))
     connection.execute("COMMIT")
 
 

@@ -1,6 +1,7 @@
 """Rows to the tables in PostgreSQL, one transaction for each batch, and to disk while there is no PostgreSQL."""
 
 import json
+from functools import cache
 from typing import Any, Final
 
 import psycopg
@@ -95,16 +96,20 @@ def _write(connection: Connection, rows: Rows) -> None:
     connection.execute("BEGIN")
     connection.execute(_DURABLE)
     for table, columns, found in rows.tables:
-        names = columns.split(", ")
-        in_json = tuple(name in _JSON for name in names)
-        marks = f"({', '.join(['%s'] * len(names))})"
+        in_json = tuple(name in _JSON for name in columns.split(", "))
         for start in range(0, len(found), ROWS_AT_ONCE):
             part = found[start : start + ROWS_AT_ONCE]
-            values = ", ".join([marks] * len(part))
-            statement = f"INSERT INTO routeiq.{table} ({columns}) VALUES {values} ON CONFLICT DO NOTHING"  # noqa: S608 - constants
             fitting = [_fit(*pair) for row in part for pair in zip(row, in_json, strict=True)]
-            connection.execute(statement.encode(), fitting)
+            connection.execute(_insert(table, columns, len(part)), fitting)
     connection.execute("COMMIT")
+
+
+@cache
+def _insert(table: str, columns: str, rows: int) -> bytes:
+    """Return the statement that inserts so many rows; a row of a known key is left as it is."""
+    width = columns.count(",") + 1
+    values = ", ".join(f"({', '.join(f'${row * width + at + 1}' for at in range(width))})" for row in range(rows))
+    return f"INSERT INTO routeiq.{table} ({columns}) VALUES {values} ON CONFLICT DO NOTHING".encode()  # noqa: S608
 
 
 def _ask(connection: Connection) -> None:
