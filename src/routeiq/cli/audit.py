@@ -71,7 +71,8 @@ def _verify(folder: Path, head: str | None, as_json: bool) -> None:
     if as_json:
         print(json.dumps(found.form()))
         return
-    lines = f"{found.lines} lines in {found.files} files" if found.files > 1 else f"{found.lines} lines"
+    lines = "1 line" if found.lines == 1 else f"{found.lines} lines"
+    lines += f" in {found.files} files" if found.files > 1 else ""
     since = "" if found.first == 1 else f" (from line {found.first}; what was before was kept long enough)"
     stdout().print(f"the chain holds: {lines}{since}; line {found.last.seq} has hash {found.last.hash}", soft_wrap=True)
 
