@@ -1,5 +1,6 @@
 """Serve mode: our edge around LiteLLM's application, and what workers that are forked inherit."""
 
+import asyncio
 import gc
 import logging
 import sys
@@ -51,8 +52,7 @@ def preload(settings: Settings) -> Preloaded:
 
     gc.disable()
     with redirect_stdout(sys.stderr):
-        host.load_app()
-        load_late()
+        _load_the_rest(host.load_app())
         load_late(_OWN_LATE)
         if settings.routeiq.outcome_log.kind == "postgres":
             load_late(("routeiq.adapters.sql.postgres",))
@@ -80,7 +80,9 @@ def app(
     secrets = Secrets.of_process()
     settings = load()
     stack = ExitStack()
-    lines = json_lines(settings, stack, str(siblings.index) if siblings is not None else None)
+    secrets.concealed.learn_settings(settings)
+    worker_id = str(siblings.index) if siblings is not None else None
+    lines = json_lines(settings, stack, worker_id, secrets.concealed.hide)
     gateway = assemble(settings, candidates_of(settings), lambda: lines.handler.dropped, preloaded, secrets)
     inner = host.load_app(once_logging=lines.adopt)
     if settings.enabled:
@@ -93,6 +95,8 @@ def app(
     async def started() -> None:
         lines.adopt()
         host.cancel_with_client()
+        if preloaded is None:
+            await asyncio.to_thread(_load_the_rest, inner)
         await shared.start(flow, forked=siblings is not None)
         gateway.audits.start()
         await live.start()
@@ -142,6 +146,15 @@ def app(
 async def _status(gateway: Gateway, convergence: Convergence) -> Mapping[str, object]:
     """Return what /routeiq/status shows: what all serve, then this worker's parts, then all workers."""
     return {**await convergence.status(), **gateway.status()}
+
+
+def _load_the_rest(inner: Any) -> None:
+    """Load and build what LiteLLM leaves to its first requests, so that whoever sends them does not wait for it."""
+    from routeiq.adapters.litellm.late import build_late, build_routes, load_late
+
+    load_late()
+    build_late()
+    build_routes(inner)
 
 
 def _gate(gateway: Gateway, cors: Mapping[str, Any] | None) -> "Gate":

@@ -1,13 +1,15 @@
-"""What LiteLLM loads with its first request, loaded before workers are forked, so that they share it.
+"""What LiteLLM loads and builds with its first request, done before a worker is ready, and shared where it is forked.
 
-Owns the list, which is found by comparing `sys.modules` before and after a request of each kind. A name that a release
-has no more is passed over: then a worker loads what it needs itself, as LiteLLM alone would.
+Owns the list of modules, which is found by comparing `sys.modules` before and after a request of each kind, and the
+building of routes, which the web framework leaves to the first request that is compared with them. A name that a
+release has no more is passed over: then a worker loads what it needs itself, as LiteLLM alone would.
 """
 
 import logging
 from collections.abc import Iterable
 from importlib import import_module
-from typing import Final
+from operator import attrgetter
+from typing import Any, Final
 
 LATE: Final = (
     "openai.resources",
@@ -40,6 +42,19 @@ LATE: Final = (
     "litellm.responses.mcp.litellm_proxy_mcp_handler",
 )
 
+BUILT_LATE: Final = (
+    "openai.types.chat:ChatCompletion.model_rebuild",
+    "openai.types.chat:ChatCompletionChunk.model_rebuild",
+    "litellm.types.utils:ModelResponse.model_rebuild",
+    "litellm.types.utils:ModelResponseStream.model_rebuild",
+    "litellm.proxy._types:UserAPIKeyAuth.model_rebuild",
+    "litellm.llms:load_guardrail_translation_mappings",
+)
+"""What builds something that is otherwise built when it is first used; each is called without arguments."""
+
+NOWHERE: Final = "/routeiq/nowhere"
+"""A path that no route of LiteLLM's has."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -53,3 +68,29 @@ def load_late(names: Iterable[str] = LATE) -> tuple[str, ...]:
             logger.debug("%s is not loaded before the fork (%s)", name, type(error).__name__)
             missing.append(name)
     return tuple(missing)
+
+
+def build_late(names: Iterable[str] = BUILT_LATE) -> tuple[str, ...]:
+    """Call what is there of these functions, and return the names of those that could not be called."""
+    missing = []
+    for name in names:
+        module, _, path = name.partition(":")
+        try:
+            attrgetter(path)(import_module(module))()
+        except Exception as error:  # noqa: BLE001 - then it is built by the first request, as in LiteLLM alone
+            logger.debug("%s is not built before the first request (%s)", name, type(error).__name__)
+            missing.append(name)
+    return tuple(missing)
+
+
+def build_routes(app: Any) -> None:
+    """Have every route of an application built: a path that is nowhere is compared with all of them.
+
+    LiteLLM has hundreds, and a client whose route comes late in the list would wait seconds for all those before it.
+    """
+    scope = {"type": "http", "method": "GET", "path": NOWHERE, "root_path": "", "headers": [], "query_string": b""}
+    for route in app.routes:
+        try:
+            route.matches(dict(scope))
+        except Exception as error:  # noqa: BLE001 - somebody's route that cannot be built fails its own requests only
+            logger.debug("a route is not built before the first request (%s)", type(error).__name__)
