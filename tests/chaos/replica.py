@@ -23,7 +23,7 @@ import psutil
 import yaml
 
 from tests.integration.proxy import ROOT
-from tests.unit.adapters.sqlite.test_outages import OWN_MOUNTS, can_mount
+from tests.unit.adapters.sql.sqlite.test_outages import OWN_MOUNTS, can_mount
 
 MASTER_KEY = "sk-chaos-master-5Kf8wZr3"
 START_LIMIT_S = 150.0

@@ -25,7 +25,7 @@ from urllib.request import urlopen
 import yaml
 
 from tests.integration.proxy import ROOT, START_LIMIT_S
-from tests.unit.adapters.sqlite.test_outages import OWN_MOUNTS, can_mount
+from tests.unit.adapters.sql.sqlite.test_outages import OWN_MOUNTS, can_mount
 
 KEY = "sk-serving-6Rj4mTe8"
 DISK_BYTES = 12 << 20

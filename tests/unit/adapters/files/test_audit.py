@@ -19,7 +19,7 @@ from routeiq.core.audit import GATEWAY
 from routeiq.core.errors import AuditBroken, ConfigError, DataError
 from routeiq.testing.fakes import FakeClock
 from tests.unit.adapters.files.audit_processes import SMALL, an_event, opened
-from tests.unit.adapters.sqlite.test_outages import OWN_MOUNTS, ROOT, can_mount
+from tests.unit.adapters.sql.sqlite.test_outages import OWN_MOUNTS, ROOT, can_mount
 
 PROGRAM = [sys.executable, "-m", "tests.unit.adapters.files.audit_processes"]
 

@@ -1,6 +1,6 @@
 """Programs that tests run as processes of their own: to be killed, to share a file, to run out of disk.
 
-Usage: python -m tests.unit.adapters.sqlite.processes PROGRAM FOLDER [NAME]. Each prints one JSON value per line.
+Usage: python -m tests.unit.adapters.sql.sqlite.processes PROGRAM FOLDER [NAME]. Each prints one JSON value per line.
 """
 
 import asyncio

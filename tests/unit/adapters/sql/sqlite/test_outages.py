@@ -17,8 +17,8 @@ from routeiq.adapters.sql.sqlite import SqliteOutcomeLog, read_labelled
 from routeiq.core.errors import StoreUnavailable, UnknownDecision
 from tests.unit.adapters.records import SALT, WallClock, a_decision, a_request, an_outcome, some_feedback
 
-ROOT = Path(__file__).resolve().parents[4]
-PROGRAM = [sys.executable, "-m", "tests.unit.adapters.sqlite.processes"]
+ROOT = Path(__file__).resolve().parents[5]
+PROGRAM = [sys.executable, "-m", "tests.unit.adapters.sql.sqlite.processes"]
 OWN_MOUNTS = ["unshare", "--mount", "--map-root-user"]
 
 
