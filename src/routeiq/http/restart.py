@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from routeiq.core.request import Caller
 from routeiq.guard.rolling import Document, RollingRestart
+from routeiq.http.admin import noted
 from routeiq.http.answers import Json
 
 
@@ -24,7 +25,9 @@ class RestartEndpoint:
         if request.method == "GET":
             found = self.rolling.progress()
             return Json({"state": "none"} if found is None else _form(found))
-        return Json(_form(await self.rolling.order(caller.key_hash or "")), 202)
+        begun = await self.rolling.order(caller.key_hash or "")
+        noted(request, "workers", after=str(begun["id"]))
+        return Json(_form(begun), 202)
 
 
 def _form(document: Document) -> Document:

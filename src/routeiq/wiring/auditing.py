@@ -63,7 +63,7 @@ def _keeping(settings: Settings) -> "Keeping":
 def audit_readings(log: AuditLog) -> Mapping[Metric, Callable[[], Reading]]:
     """Return what metrics say of an audit."""
     return {
-        AUDIT_EVENTS: lambda: {labels: float(count) for labels, count in log.counts.items()},
+        AUDIT_EVENTS: lambda: {labels: float(count) for labels, count in dict(log.counts).items()},
         AUDIT_QUEUED: lambda: float(log.queued),
         AUDIT_DROPPED: lambda: float(log.dropped),
         AUDIT_HEALTHY: lambda: float(log.trouble is None),
