@@ -1,4 +1,4 @@
-"""Artifacts brought while a gateway serves: in a thread, one fetch at a time, and nobody waits for it for ever.
+"""Artifacts brought while a gateway serves: in threads, one fetch of each at a time, and nobody waits for ever.
 
 Owns who waits how long and what is known of the last try. Fetching is `config.fetch`'s, taking up what came is
 `config.reload`'s.
@@ -7,6 +7,7 @@ Owns who waits how long and what is known of the last try. Fetching is `config.f
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from routeiq.config.load import Settings
@@ -29,21 +30,23 @@ class Bringing:
         self.followed = 0
         """How many artifacts had an address the last time."""
         self._bring, self._fetched = bring, fetched
-        self._task: asyncio.Task[int] | None = None
+        self._tasks: dict[bool, asyncio.Task[int]] = {}
 
     async def now(self, settings: Settings | None, patience_s: float = PATIENCE_S) -> bool:
         """Bring them, or wait for who does already; return whether that ended in time. Never raises RouteIQError."""
-        if self._task is None:
-            self._task = asyncio.create_task(asyncio.to_thread(self._bring, settings), name="routeiq-artifacts")
-            self._task.add_done_callback(self._ended)
-        done, _ = await asyncio.wait({self._task}, timeout=patience_s)
+        new = settings is None  # what hangs at an old address must not be in the way of a new one
+        if new not in self._tasks:
+            task = asyncio.create_task(asyncio.to_thread(self._bring, settings), name="routeiq-artifacts")
+            self._tasks[new] = task
+            task.add_done_callback(partial(self._ended, new))
+        done, _ = await asyncio.wait({self._tasks[new]}, timeout=patience_s)
         return bool(done)
 
-    def _ended(self, task: "asyncio.Task[int]") -> None:
-        self._task = None
-        trouble = None
+    def _ended(self, new: bool, task: "asyncio.Task[int]") -> None:
+        del self._tasks[new]
         if task.cancelled():
             return
+        trouble = None
         error = task.exception()
         if error is None:
             self.followed = task.result()
