@@ -1,9 +1,11 @@
-"""A worker that judges without end while its database is away, to be killed.
+"""A worker that judges without end while its database is away, to be killed; or one that ends by itself.
 
-Usage: python -m tests.contract.database_worker URL SPILL. Prints the id of every judgement that was acknowledged.
+Usage: python -m tests.contract.database_worker URL SPILL. Prints the id of every judgement that was acknowledged. With
+a third argument it records once and leaves closing to the end of the interpreter.
 """
 
 import asyncio
+import atexit
 import json
 import sys
 from pathlib import Path
@@ -27,5 +29,16 @@ async def judge_for_ever(url: str, spill: Path) -> None:
     await asyncio.gather(*(one_after_another(task * 1_000_000) for task in range(4)))
 
 
+def close_at_exit(url: str, spill: Path) -> None:
+    """Leave closing to the end of the interpreter, as a host does that has no other moment for it."""
+    log = PostgresOutcomeLog(lambda: url, spill, salt=SALT, clock=WallClock())
+    atexit.register(lambda: asyncio.run(log.close()))
+    log.record_decision(a_request(), a_decision(), None)
+    log.record_outcome(an_outcome())
+
+
 if __name__ == "__main__":
-    asyncio.run(judge_for_ever(sys.argv[1], Path(sys.argv[2])))
+    if len(sys.argv) > 3:
+        close_at_exit(sys.argv[1], Path(sys.argv[2]))
+    else:
+        asyncio.run(judge_for_ever(sys.argv[1], Path(sys.argv[2])))

@@ -182,6 +182,14 @@ async def test_what_a_killed_worker_kept_is_brought_by_another(server: Postgres,
     assert set(kept(server, "feedback")) <= set(kept(server, "decisions"))
 
 
+async def test_a_log_closed_at_the_end_of_the_interpreter_is_written(server: Postgres, tmp_path: Path) -> None:
+    """Closing works when threads can no longer be started, and says nothing on standard error."""
+    command = [*PROGRAM, server.url, str(tmp_path / "spill.db"), "exit"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert kept(server) == kept(server, "decisions") == ids(1)
+
+
 async def test_bringing_it_twice_changes_nothing(server: Postgres, tmp_path: Path) -> None:
     """Rows that are in PostgreSQL already, as after a cut between writing there and forgetting here, are left alone."""
     store, writer = PostgresStore(Link(lambda: server.url)), RowWriter(SALT)
@@ -409,7 +417,7 @@ async def test_the_statements_of_the_page_run(server: Postgres, tmp_path: Path) 
     page = (ROOT / "docs" / "operations" / "postgresql.md").read_text()
     set_up, *others = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
     server.run(set_up)
-    url = server.url.replace("postgres@", "routeiq_a@") + "?options=-c%20role%3Drouteiq_owner"
+    url = server.url.replace("postgres@", "routeiq_a@")
     log = PostgresOutcomeLog(lambda: url, tmp_path / "spill.db", salt=SALT, clock=WallClock())
     decide(log, *range(5))
     await log.add_feedback(some_feedback(1))
@@ -418,6 +426,8 @@ async def test_the_statements_of_the_page_run(server: Postgres, tmp_path: Path) 
     log.record_outcome(an_outcome(9))
     await log.close()
     assert log.status().spilled == 0
+    owners = {row[0] for row in server.run("SELECT tableowner FROM pg_tables WHERE schemaname = 'routeiq'")}
+    assert owners == {"routeiq_owner"}
     assert len(others) == 4
     for statement in others:
         server.run(statement)
