@@ -247,6 +247,17 @@ async def test_the_master_key_is_rotated(scene: Scene) -> None:
     await until(lambda: everywhere(OTHER_KEY, True), "the new key accepted")
     await until(lambda: everywhere(KEY, False), "the former key refused")
     assert scene.ask(OTHER_KEY, "/_health/config-sync").json()["restart_needed"] == []
+
+
+async def test_no_secret_is_in_any_line(scene: Scene) -> None:
+    """After all of that neither lines nor standard error hold a secret, not even one that a provider's error quotes."""
+    refused, scene.provider.accepted = scene.files["PROVIDER_KEY"], set()
+    body = {"model": "referring", "messages": [{"role": "user", "content": "hello"}]}
+    url, headers = f"{scene.gateway.url}/v1/chat/completions", {"authorization": f"Bearer {OTHER_KEY}"}
+    async with httpx.AsyncClient(timeout=60) as client:
+        assert (await client.post(url, json=body, headers=headers)).status_code == 401
+    assert scene.provider.refused[-1] == refused
+    await until(lambda: any("Incorrect API key provided: [redacted]" in line for line in scene.gateway.lines), "a line")
     said = "".join(scene.gateway.lines) + (scene.gateway.folder / "err").read_text()
     for secret in (KEY, OTHER_KEY, "provider-0", "provider-5", "word-0", "word-2"):
         assert secret not in said

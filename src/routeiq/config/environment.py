@@ -384,6 +384,11 @@ def secret(name: str) -> str | None:
     return os.environ.get(name) or None
 
 
+def secrets_set() -> dict[str, str]:
+    """Return the variables that are set and whose names are those of secrets."""
+    return {name: value for name, value in os.environ.items() if value and _SECRET.fullmatch(name)}
+
+
 def put_secrets(values: Mapping[str, str]) -> None:
     """Put values into the environment of this process, where LiteLLM and new workers find them."""
     os.environ.update(values)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from routeiq.config import environment
+from routeiq.config.concealed import Concealed
 from routeiq.config.redis_url import parse_redis_url
 from routeiq.core.errors import ConfigError
 
@@ -57,7 +58,7 @@ class Secrets:
 
     `named` are the files by the variable that each holds, `folders` hold files that are named like their variables; a
     file that is named wins. `known` and `put` read and write the environment. Whoever has changes take effect counts
-    them in `in_effect`.
+    them in `in_effect`; `concealed` has every value, the former ones too.
     """
 
     def __init__(
@@ -78,12 +79,14 @@ class Secrets:
         self._calls: list[Changed] = []
         self._changes = 0
         self.in_effect = 0
+        self.concealed = Concealed()
 
     @classmethod
     def of_process(cls) -> "Secrets":
         """Read what the environment of this process names, and complete that environment; raises ConfigError."""
         secrets = cls(environment.secret_files(), environment.secret_folders())
         secrets.start()
+        secrets.concealed.learn_environment()
         return secrets
 
     @property
@@ -163,6 +166,7 @@ class Secrets:
         new = {name: value for name, value in values.items() if self._values.get(name) != value}
         if not new:
             return frozenset()
+        self.concealed.learn(new.values())
         self._put(new)
         self._values.update(new)
         self._since.update(dict.fromkeys(new, self._now()))

@@ -97,6 +97,7 @@ def live_of(
 def _read(gateway: Gateway, active: Mapping[str, str]) -> tuple[Settings, Snapshot]:
     """Return the configuration as the files are now, with the strategies that admins chose, and what it compiles to."""
     settings = with_strategies(load(gateway.settings.path), active)
+    gateway.secrets.concealed.learn_settings(settings)
     compiled = snapshot_of(settings, candidates_of(settings), gateway.flow.embedder, gateway.artifacts, serving=True)
     return settings, compiled
 

@@ -80,7 +80,9 @@ def app(
     secrets = Secrets.of_process()
     settings = load()
     stack = ExitStack()
-    lines = json_lines(settings, stack, str(siblings.index) if siblings is not None else None)
+    secrets.concealed.learn_settings(settings)
+    worker_id = str(siblings.index) if siblings is not None else None
+    lines = json_lines(settings, stack, worker_id, secrets.concealed.hide)
     gateway = assemble(settings, candidates_of(settings), lambda: lines.handler.dropped, preloaded, secrets)
     inner = host.load_app(once_logging=lines.adopt)
     if settings.enabled:

@@ -121,11 +121,16 @@ def lines_of(settings: Settings, clock: Clock) -> Telemetry:
     return LogTelemetry(clock, random.Random(), share=float(settings.routeiq.decision_log))  # noqa: S311 - a sample
 
 
-def json_lines(settings: Settings, stack: ExitStack, worker_id: str | None = None) -> "JsonLogging":
-    """Have this process write JSON lines only, its host's messages and prints included, until the stack is closed."""
+def json_lines(
+    settings: Settings, stack: ExitStack, worker_id: str | None = None, hide: Callable[[str], str] = str
+) -> "JsonLogging":
+    """Have this process write JSON lines only, its host's messages and prints included, until the stack is closed.
+
+    `hide` takes what is known to be secret out of a text.
+    """
     from routeiq.adapters.logs import JsonLogging, LineHandler, PrintedLines
 
-    handler = LineHandler(sys.stdout, service=settings.environment.service_name, worker_id=worker_id)
+    handler = LineHandler(sys.stdout, service=settings.environment.service_name, worker_id=worker_id, hide=hide)
     lines = JsonLogging(handler, level=logging.getLogger("uvicorn.error").getEffectiveLevel())
     lines.start()
     stack.callback(lines.stop)

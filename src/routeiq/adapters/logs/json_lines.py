@@ -9,7 +9,7 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from queue import SimpleQueue
 from typing import Any, Final, TextIO
@@ -49,11 +49,18 @@ TOGETHER: Final = 64
 class LineHandler(logging.Handler):
     """Writes records as JSON lines from a thread of its own. At most `limit` records wait.
 
+    `hide` takes what is known to be secret out of a text; what has the shape of a credential is found without it.
     Raises ValueError when the stream is one that makes log lines of what it is given.
     """
 
     def __init__(
-        self, stream: TextIO, *, service: str = "routeiq-gateway", worker_id: str | None = None, limit: int = 10_000
+        self,
+        stream: TextIO,
+        *,
+        service: str = "routeiq-gateway",
+        worker_id: str | None = None,
+        limit: int = 10_000,
+        hide: Callable[[str], str] = str,
     ) -> None:
         super().__init__()
         if isinstance(stream, PrintedLines):
@@ -64,6 +71,7 @@ class LineHandler(logging.Handler):
         self._service = service
         self._worker_id = worker_id or str(os.getpid())
         self._limit = limit
+        self._hide = hide
         self._queue: SimpleQueue[Mapping[str, Any] | threading.Event | None] = SimpleQueue()
         self._closed = False
         self._hurry = threading.Event()
@@ -143,14 +151,14 @@ class LineHandler(logging.Handler):
             "service": self._service,
             "trace_id": trace.trace_id if trace else None,
             "span_id": trace.span_id if trace else None,
-            "message": redact(item["message"]),
+            "message": redact(self._hide(item["message"])),
             "strategy": None,
             "model": None,
             "duration_ms": None,
             "worker_id": self._worker_id,
             "logger": item["logger"],
         }
-        fields |= {name: _plain(value) for name, value in item["fields"].items()}
+        fields |= {name: _plain(value, self._hide) for name, value in item["fields"].items()}
         if item["exception"] is not None:
             fields["exception"] = item["exception"]
         return json.dumps(fields, separators=(",", ":")) + "\n"
@@ -227,10 +235,10 @@ def _message(record: logging.LogRecord) -> str:
         return str(record.msg)
 
 
-def _plain(value: object) -> object:
+def _plain(value: object, hide: Callable[[str], str]) -> object:
     """Return a field's value as JSON has it: names may be a caller's invention, so they are looked through too."""
     if isinstance(value, str):
-        return redact(value)
+        return redact(hide(value))
     if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     return type(value).__name__
