@@ -18,11 +18,10 @@ from routeiq.cli.app import run
 from routeiq.learn import irt, knn
 from routeiq.learn.dataset import read
 from routeiq.routing.embedding import load_default
-from routeiq.testing.demo.builtin import builtin
-from routeiq.testing.demo.teach import SUITE, write
-from routeiq.testing.demo.workload import Reply
+from routeiq.testing.demo.teach import SUITE
 from routeiq.testing.replay import ReplayProcess
 from routeiq.testing.tasks import all_tasks
+from tests.integration.outcomes import write_outcomes
 from tests.integration.serving import KEY, Serving, free_port
 
 POOL = ["sim-tiny", "sim-small", "sim-medium"]
@@ -64,17 +63,10 @@ class Scene:
 
 def taught(folder: Path) -> None:
     """Recorded outcomes of the pool, with right answers where an answer is one text or number, and two artifacts."""
-    workload, tasks = builtin(1, 120, 0), {task.id: task for task in all_tasks()}
-    models = [model for model in workload.models if model.name in POOL]
-    items = [item for item in workload.train if not item.tools]
-    rows = [
-        (item, model, Reply(item, model.name, "", None, "", "", "", "", 40, 20), workload.train_score(item, model.name))
-        for item in items
-        for model in models
-    ]
+    tasks = {task.id: task for task in all_tasks()}
     data = folder / "data"
     data.mkdir()
-    write(data, models, rows)
+    write_outcomes(data, POOL, prompts=120, tools=False)
     table = pyarrow.parquet.read_table(data / "prompts.parquet")
     checks = [tasks[name].check for name in table["prompt_id"].to_pylist()]
     right = [json.loads(check.expected) for check in checks]

@@ -14,10 +14,9 @@ from routeiq.adapters.files.artifacts import FileArtifactStore
 from routeiq.learn import dataset
 from routeiq.learn.thompson import fit
 from routeiq.routing.embedding import load_default
-from routeiq.testing.demo.builtin import builtin
-from routeiq.testing.demo.teach import SUITE, write
-from routeiq.testing.demo.workload import Reply
+from routeiq.testing.demo.teach import SUITE
 from routeiq.testing.replay import ReplayProcess
+from tests.integration.outcomes import write_outcomes
 from tests.integration.serving import KEY, Serving, free_port
 
 PROMPT = "How many herons stand in the reeds of Lake Manyara?"
@@ -28,14 +27,7 @@ pytestmark = pytest.mark.integration
 
 def taught(folder: Path) -> Path:
     """A bandit that has seen few outcomes."""
-    workload = builtin(1, 40, 0)
-    models = [model for model in workload.models if model.name in POOL]
-    rows = [
-        (item, model, Reply(item, model.name, "", None, "", "", "", "", 40, 20), workload.train_score(item, model.name))
-        for item in workload.train
-        for model in models
-    ]
-    write(folder, models, rows)
+    write_outcomes(folder, POOL, prompts=40)
     matrix, embedder = dataset.read(folder, (SUITE,), models=POOL), load_default()
     FileArtifactStore().save(str(folder / "bandit"), fit(matrix, embedder.embed_many(matrix.texts), embedder.id))
     return folder / "bandit.npz"

@@ -21,11 +21,10 @@ import pytest
 from routeiq.adapters.files.artifacts import FileArtifactStore
 from routeiq.adapters.logs.json_lines import FIELDS
 from routeiq.learn import knn
-from routeiq.testing.demo.builtin import builtin
-from routeiq.testing.demo.teach import SUITE, write
-from routeiq.testing.demo.workload import Reply
+from routeiq.testing.demo.teach import SUITE
 from routeiq.testing.otlp import OtlpReceiver, ReceivedSpan
 from routeiq.testing.replay import ReplayProcess
+from tests.integration.outcomes import write_outcomes
 from tests.integration.serving import KEY, HeaderKeeper, Serving, free_port
 
 DECISION = "routeiq.routing.decision"
@@ -91,14 +90,7 @@ class Scene:
 
 def taught(folder: Path) -> Path:
     """An artifact of `knn` that the built-in tasks have taught."""
-    workload = builtin(1, 120, 0)
-    models = [model for model in workload.models if model.name in POOL]
-    rows = [
-        (item, model, Reply(item, model.name, "", None, "", "", "", "", 40, 20), workload.train_score(item, model.name))
-        for item in workload.train
-        for model in models
-    ]
-    write(folder, models, rows)
+    write_outcomes(folder, POOL, prompts=120)
     knn.train(folder, (SUITE,), FileArtifactStore(), str(folder / "knn.npz"), models=POOL)
     return folder / "knn.npz"
 
