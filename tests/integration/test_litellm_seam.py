@@ -13,10 +13,10 @@ import pytest
 from routeiq.testing.replay import ReplayProcess
 from tests.integration.proxy import MASTER_KEY, LiteLLMProxy, interpreter
 from tests.integration.seam_config import seam_config
+from tests.integration.surfaces import MESSAGES, SURFACES, ask, claude, client
 
 NARROW, BARE = "sk-narrow-4Tr8kPz1", "sk-bare-9Lm3xQw6"
 TEAM, GROUPS = "sk-team-2Bn7yHd5", "sk-groups-6Vc1sJf8"
-MESSAGES: Any = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is a seam?"}]
 
 pytestmark = pytest.mark.integration
 
@@ -45,20 +45,6 @@ def proxy(started: LiteLLMProxy, provider: ReplayProcess) -> Iterator[LiteLLMPro
     started.forget()
 
 
-def client(proxy: LiteLLMProxy, key: str = MASTER_KEY) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{proxy.url}/v1", api_key=key, max_retries=0, timeout=60)
-
-
-def claude(proxy: LiteLLMProxy, key: str = MASTER_KEY) -> anthropic.Anthropic:
-    return anthropic.Anthropic(base_url=proxy.url, api_key=key, max_retries=0, timeout=60)
-
-
-def ask(proxy: LiteLLMProxy, model: str, key: str = MASTER_KEY, **more: Any) -> tuple[str, httpx.Headers]:
-    """Send a chat completion; returns the answer's text and headers."""
-    raw = client(proxy, key).chat.completions.with_raw_response.create(model=model, messages=MESSAGES, **more)
-    return raw.parse().choices[0].message.content or "", raw.headers
-
-
 def leave(proxy: LiteLLMProxy, path: str, body: dict[str, Any], patience_s: float = 30.0) -> None:
     """Begin a stream, and close the connection after its first lines."""
     headers = {"authorization": f"Bearer {MASTER_KEY}"}
@@ -72,68 +58,6 @@ def leave(proxy: LiteLLMProxy, path: str, body: dict[str, Any], patience_s: floa
 def upstream(provider: ReplayProcess) -> list[str]:
     """The models that the provider was asked for, in order."""
     return [row.model for row in provider.journal()]
-
-
-def chat(proxy: LiteLLMProxy) -> httpx.Headers:
-    return ask(proxy, "auto")[1]
-
-
-def chat_stream(proxy: LiteLLMProxy) -> httpx.Headers:
-    raw = client(proxy).chat.completions.with_raw_response.create(model="auto", messages=MESSAGES, stream=True)
-    assert "sim-large" in "".join(c.choices[0].delta.content or "" for c in raw.parse() if c.choices)
-    return raw.headers
-
-
-def completion(proxy: LiteLLMProxy) -> httpx.Headers:
-    raw = client(proxy).completions.with_raw_response.create(model="auto", prompt="What is a seam?")
-    assert "sim-large" in raw.parse().choices[0].text
-    return raw.headers
-
-
-def completion_stream(proxy: LiteLLMProxy) -> httpx.Headers:
-    raw = client(proxy).completions.with_raw_response.create(
-        model="auto", prompt="What is a seam?", stream=True, stream_options={"include_usage": True}
-    )
-    assert "sim-large" in "".join(chunk.choices[0].text or "" for chunk in raw.parse() if chunk.choices)
-    return raw.headers
-
-
-def responses(proxy: LiteLLMProxy) -> httpx.Headers:
-    raw = client(proxy).responses.with_raw_response.create(model="auto", input="What is a seam?")
-    assert "sim-large" in raw.parse().output_text
-    return raw.headers
-
-
-def responses_stream(proxy: LiteLLMProxy) -> httpx.Headers:
-    raw = client(proxy).responses.with_raw_response.create(model="auto", input="What is a seam?", stream=True)
-    assert "sim-large" in "".join(e.delta for e in raw.parse() if e.type == "response.output_text.delta")
-    return raw.headers
-
-
-def messages(proxy: LiteLLMProxy) -> httpx.Headers:
-    raw = claude(proxy).messages.with_raw_response.create(model="auto", max_tokens=64, messages=MESSAGES[1:])
-    block = raw.parse().content[0]
-    assert block.type == "text"
-    assert "sim-large" in block.text
-    return raw.headers
-
-
-def messages_stream(proxy: LiteLLMProxy) -> httpx.Headers:
-    with claude(proxy).messages.stream(model="auto", max_tokens=64, messages=MESSAGES[1:]) as stream:
-        assert "sim-large" in "".join(stream.text_stream)
-        return stream.response.headers
-
-
-SURFACES = {
-    "chat": (chat, "chat", False),
-    "chat_stream": (chat_stream, "chat", True),
-    "completion": (completion, "completion", False),
-    "completion_stream": (completion_stream, "completion", True),
-    "responses": (responses, "responses", False),
-    "responses_stream": (responses_stream, "responses", True),
-    "messages": (messages, "messages", False),
-    "messages_stream": (messages_stream, "messages", True),
-}
 
 
 @pytest.mark.parametrize("surface", SURFACES)
