@@ -14,6 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from routeiq.http.table import CONFIG_SYNC
 from routeiq.testing.load import Fate
 from tests.chaos.replica import MASTER_KEY
 from tests.integration.fleet import LIMIT_S, Fleet, aside, fleet
@@ -62,6 +63,10 @@ def test_every_worker_is_shown_and_all_agree(running: Fleet) -> None:
     assert found["totals"]["load"]["in_flight"] == 0
     with urlopen(f"{running.replicas[1].url}/metrics", timeout=20) as answer:
         assert b'routeiq_config_agreement{worker_id="1"} 1.0' in answer.read()
+    for path in CONFIG_SYNC:
+        with urlopen(f"{running.replicas[0].url}{path}", timeout=20) as answer:
+            told = json.load(answer)
+        assert (told["in_sync"], told["state"], told["version"]) == (True, "ok", found["snapshot"])
     shown = admin(running, "status", "--wait-converged", "30")
     assert shown.returncode == 0, shown.stderr
     assert "4 workers of all replicas agree" in shown.stdout
