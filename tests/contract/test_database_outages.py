@@ -220,6 +220,29 @@ async def test_a_full_disk_under_an_outage_refuses_feedback(server: Postgres, tm
     assert log.status().dropped == 0
 
 
+async def test_a_fail_over_to_a_standby_is_followed(server: Postgres, tmp_path: Path) -> None:
+    """With both servers in the address the log writes on when the primary dies and its standby is promoted."""
+    with server.standby() as second:
+        hosts = f"127.0.0.1:{server.port},127.0.0.1:{second.port}"
+        url = f"postgresql://postgres@{hosts}/postgres?target_session_attrs=read-write"
+        log = PostgresOutcomeLog(lambda: url, tmp_path / "spill.db", salt=SALT, clock=WallClock(), look_s=0.5)
+
+        def copied(numbers: range) -> bool:
+            there = second.run("SELECT to_regclass('routeiq.outcomes')")[0][0] is not None
+            return there and kept(second) == ids(*numbers)
+
+        decide(log, *range(20))
+        await until(lambda: copied(range(20)))
+        server.kill()
+        decide(log, *range(20, 40))
+        await until(lambda: log.status().spilled > 0)
+        second.promote()
+        decide(log, *range(40, 60))
+        await until(lambda: copied(range(60)))
+        await log.close()
+        assert kept(second, "decisions") == ids(*range(60))
+
+
 async def test_a_decision_of_another_host_is_found(server: Postgres, tmp_path: Path) -> None:
     """Two hosts share the log: a decision of one is explained and judged at the other, written or about to be."""
     pace = Pace(settle_s=10.0, answer_s=30.0)

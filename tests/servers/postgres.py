@@ -97,6 +97,26 @@ class Postgres:
         self.run("SELECT pg_reload_conf()")
         return f"postgresql://{name}:{password}@127.0.0.1:{self.port}/{USER}"
 
+    @contextmanager
+    def standby(self) -> "Iterator[Postgres]":
+        """A second server that follows this one, started; it is ended and removed afterwards."""
+        bin_folder = programs()
+        assert bin_folder is not None
+        with _folder() as folder:
+            follower = Postgres(folder, free_port())
+            copy = [str(bin_folder / "pg_basebackup"), "-h", "127.0.0.1", "-p", str(self.port), "-U", USER, "-R"]
+            copy += ["-D", str(folder / "data"), "-X", "stream", "--checkpoint=fast", "--no-sync"]
+            subprocess.run(as_postgres(copy), cwd="/", check=True, capture_output=True, timeout=120)
+            try:
+                follower.start()
+                yield follower
+            finally:
+                follower.stop()
+
+    def promote(self) -> None:
+        """Make a server that follows another take writes itself."""
+        self.run("SELECT pg_promote()")
+
     def family(self) -> list[psutil.Process]:
         """The server and its children."""
         server = psutil.Process(self.postmaster())
@@ -142,20 +162,29 @@ class Postgres:
 
 
 @contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder that the server may write to, removed afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="routeiq-postgres-"))
+    try:
+        if os.geteuid() == 0:
+            shutil.chown(folder, USER, USER)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def running_postgres() -> Iterator[Postgres]:
     """A new cluster, started; it is ended and removed afterwards."""
     bin_folder = programs()
     assert bin_folder is not None, missing()
-    folder = Path(tempfile.mkdtemp(prefix="routeiq-postgres-"))
-    server = Postgres(folder, free_port())
-    try:
-        if os.geteuid() == 0:
-            shutil.chown(folder, USER, USER)
-        init = [str(bin_folder / "initdb"), "-D", str(folder / "data"), "-U", USER, "-A", "trust", "-E", "UTF8"]
-        init += ["--locale", "C", "--no-sync"]
-        subprocess.run(as_postgres(init), cwd="/", check=True, capture_output=True, timeout=60)
-        server.start()
-        yield server
-    finally:
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    with _folder() as folder:
+        server = Postgres(folder, free_port())
+        try:
+            init = [str(bin_folder / "initdb"), "-D", str(folder / "data"), "-U", USER, "-A", "trust", "-E", "UTF8"]
+            init += ["--locale", "C", "--no-sync"]
+            subprocess.run(as_postgres(init), cwd="/", check=True, capture_output=True, timeout=60)
+            server.start()
+            yield server
+        finally:
+            server.stop()
