@@ -62,6 +62,13 @@ class Scene:
         self.store.put("reg/champion.json", pointer(f"{version}.npz", arrays, **changes))
         return version
 
+    def audited(self, kind: str) -> None:
+        """Wait until an event of a kind is in the audit."""
+        deadline = time.monotonic() + 60
+        while not any(kind in path.read_text() for path in self.cache.with_name("audit").glob("*.jsonl")):
+            assert time.monotonic() < deadline, kind
+            time.sleep(0.05)
+
     def chosen(self) -> str:
         return self.running.ask().headers["x-routeiq-model"]
 
@@ -136,6 +143,7 @@ def test_a_champion_is_fetched_once_and_shared(scene: Scene) -> None:
     shared = [{name for name in kept if name in text} for text in maps]
     assert sum(bool(found) for found in shared) >= 2
     assert any(f"is {version} now" in line for line in scene.running.gateway.lines)
+    scene.audited("artifact.fetched")
 
 
 def test_the_former_champion_can_be_put_back(scene: Scene) -> None:
@@ -177,6 +185,7 @@ def test_tampered_and_truncated_arrays_change_nothing(scene: Scene) -> None:
         version = scene.upload(replace(best, arrays=arrays))
         scene.store.put("reg/champion.json", pointer(f"{version}.npz", best, note=str(len(arrays))))
         scene.refused("artifact_digest")
+    scene.audited("artifact.refused")
     scene.promote(best)
     scene.serves("sim-small")
 
