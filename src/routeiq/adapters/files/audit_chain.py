@@ -58,6 +58,9 @@ class Chain:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._alone():
             path, at, found = self._end()
+            if at.seq < self.at.seq:
+                LOGGER.error("audit: line %d with hash %s was removed from %s", self.at.seq, self.at.hash, self._folder)
+                found.append(self._said(BROKEN, path, self.at.hash, f"line {self.at.seq} was removed", "failed"))
             path, gone = self._room(path, at)
             pruned = [self._said(PRUNED, old, last.hash, f"line {last.seq}") for old, last in gone]
             lines = []

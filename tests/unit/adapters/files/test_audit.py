@@ -149,6 +149,23 @@ def test_an_end_that_was_changed_does_not_end_the_audit(tmp_path: Path) -> None:
         verify(tmp_path)
 
 
+def test_an_end_that_is_cut_off_while_it_is_written_is_noticed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker that finds fewer lines than it wrote says which is gone, in the chain and in the log."""
+    audit = opened(tmp_path)
+    for number in (1, 2):
+        audit.record(an_event(number))
+        assert audit.flush(30.0)
+    gone = said(tmp_path)[-1]["hash"]
+    path = files_of(tmp_path)[0][1]
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+    audit.record(an_event(3))
+    assert audit.close()
+    assert [(e["kind"], e["before"], e["result"]) for e in said(tmp_path)[1:2]] == [("audit.broken", gone, "failed")]
+    assert f"line 2 with hash {gone} was removed" in caplog.text
+
+
 def test_files_are_closed_by_size_and_age_and_removed_by_total_and_age(tmp_path: Path) -> None:
     """Old files go, the chain says which, and holds; a file that somebody else removed is missed."""
     clock = FakeClock(1_000_000.0)
