@@ -64,6 +64,10 @@ def test_what_comes_out_is_read_without_a_warning(tmp_path: object, monkeypatch:
         "LLMROUTER_MODELS_PATH": str(tmp_path),
         "LLMROUTER_HOT_RELOAD": "false",
         "LLMROUTER_RELOAD_INTERVAL": "9",
+        "LLMROUTER_ALLOW_PRIVATE_IPS": "false",
+        "LLMROUTER_SSRF_ALLOWLIST_HOSTS": "ollama",
+        "LLMROUTER_SSRF_ALLOWLIST_CIDRS": "10.0.0.0/8",
+        "SSRF_PROTECTION_ENABLED": "true",
         "LLMROUTER_HA_MODE": "leader",
         "REDIS_HOST": "cache",
         "REDIS_PASSWORD": "secret",
@@ -74,6 +78,8 @@ def test_what_comes_out_is_read_without_a_warning(tmp_path: object, monkeypatch:
     environment, warnings = read_environment()
     assert warnings == ()
     assert environment.hot_reload is False
+    assert environment.ssrf_allow_private is False
+    assert (environment.ssrf_host_allowlist, environment.ssrf_cidr_allowlist) == ("ollama", "10.0.0.0/8")
     assert environment.redis is not None
     assert environment.redis.shown == "redis://cache:6379"
 
