@@ -160,6 +160,8 @@ def _artifact(
 
 
 def _names_artifact(settings: Settings, at: At, alias: AliasSettings) -> str:
+    if alias.artifact is None and settings.environment.model_s3_uri is not None:
+        return "environment variable ROUTEIQ_MODEL_S3_URI"
     return settings.where(*((*at, "artifact") if alias.artifact else ("artifact",)))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from routeiq.config.addresses import checked, is_address
 from routeiq.config.redis_url import RedisAddress, old_variables, parse_redis_url
 from routeiq.core.errors import ConfigError, UnknownKey, nearest
 
@@ -71,6 +72,12 @@ class Environment(BaseSettings):
         default=None,
         validation_alias="ROUTEIQ_MODELS_PATH",
         description="Folder in which relative artifact paths are looked up. Default: the folder of the configuration.",
+    )
+    model_s3_uri: str | None = Field(
+        default=None,
+        validation_alias="ROUTEIQ_MODEL_S3_URI",
+        description="Takes the place of `routeiq_settings.artifact`: the address of an artifact or of a pointer to it, "
+        "`s3://BUCKET/KEY`, `gs://BUCKET/KEY` or another. An alias that names an artifact keeps its own.",
     )
     config_path: Path | None = Field(
         default=None,
@@ -260,6 +267,13 @@ class Environment(BaseSettings):
     def _file(cls, value: Path | None) -> Path | None:
         if value is not None and not value.is_file():
             raise ValueError(f"expected a file that exists, found {str(value)!r}")
+        return value
+
+    @field_validator("model_s3_uri")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is not None and not is_address(checked(value)):
+            raise ValueError(f"expected an address such as s3://BUCKET/PATH/knn.npz, found {value[:80]!r}")
         return value
 
     @field_validator("models_path")

@@ -98,7 +98,7 @@ class Settings:
 
         An address is text, a path is a Path.
         """
-        name = alias.artifact or self.routeiq.artifact
+        name = alias.artifact or self.environment.model_s3_uri or self.routeiq.artifact
         if name is None or is_address(name):
             return name
         return (self.environment.models_path or self.path.parent).absolute() / name

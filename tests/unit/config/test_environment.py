@@ -30,6 +30,7 @@ def test_variables_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     values = {
         "ROUTEIQ_STRATEGY": "knn",
         "ROUTEIQ_MODELS_PATH": str(tmp_path),
+        "ROUTEIQ_MODEL_S3_URI": "s3://models/champion.json",
         "LITELLM_CONFIG_PATH": "/etc/litellm.yaml",
         "LITELLM_MASTER_KEY": "sk-master",
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
@@ -68,6 +69,7 @@ def test_variables_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert environment.models_path == tmp_path
     assert environment.audit_path == Path("/var/audit")
     assert environment.cache_folder == Path("/var/cache")
+    assert environment.model_s3_uri == "s3://models/champion.json"
     assert environment.config_path == Path("/etc/litellm.yaml")
     assert environment.master_key is not None
     assert environment.master_key.get_secret_value() == "sk-master"

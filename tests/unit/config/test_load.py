@@ -158,6 +158,19 @@ def test_the_environment_replaces_the_default_strategy_only(tmp_path: Path, monk
     assert settings.strategy(settings.routeiq.aliases["other"]) == "random"
 
 
+def test_the_environment_may_name_the_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address in the environment takes the place of the section's artifact, not of an alias's own."""
+    monkeypatch.setenv("ROUTEIQ_MODEL_S3_URI", "gs://models/knn.npz")
+    settings = load(config(tmp_path, "artifact: knn.npz\naliases:\n  auto:\n  own: {artifact: own.npz}"))
+    assert settings.artifact(settings.routeiq.aliases["auto"]) == "gs://models/knn.npz"
+    assert settings.artifact(settings.routeiq.aliases["own"]) == tmp_path / "own.npz"
+    assert settings.artifacts == (tmp_path / "own.npz", "gs://models/knn.npz")
+    for wrong, words in ("knn.npz", "expected an address such as s3://"), ("ftp://host/knn.npz", "no scheme"):
+        monkeypatch.setenv("ROUTEIQ_MODEL_S3_URI", wrong)
+        with pytest.raises(ConfigError, match=f"ROUTEIQ_MODEL_S3_URI: .*{words}"):
+            load(tmp_path / "config.yaml")
+
+
 def test_artifacts_are_looked_up_in_the_models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """ROUTEIQ_MODELS_PATH is where relative artifact paths start."""
     models = tmp_path / "models"
