@@ -55,6 +55,10 @@ def fit(
     if len(stack) < ENOUGH_TO_TUNE or not len(stack.lesson.matrix.complete()):
         why = f"{len(stack)} prompts are too few to compare on, needed are {ENOUGH_TO_TUNE} with a score of every model"
         return _fixed(stack, {"objective": str(goal), "refused": why}, created)
+    different = int(stack.groups.max()) + 1
+    if different < FOLDS:
+        why = f"the {len(stack)} prompts are {different} different one(s), too few to compare on"
+        return _fixed(stack, {"objective": str(goal), "refused": why}, created)
     field = _field(stack, progress)
     selected = select(field)
     progress(0.6)

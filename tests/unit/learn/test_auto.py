@@ -90,6 +90,16 @@ def test_too_few_prompts_serve_the_best_fixed_model(prompts: int) -> None:
     assert "too few" in (auto.refusal(artifact) or "")
 
 
+@pytest.mark.parametrize("different", [1, 3])
+def test_one_prompt_many_times_serves_the_best_fixed_model(different: int) -> None:
+    """However often a few prompts were answered, nothing can be held back to compare on."""
+    matrix = world(300)
+    matrix = replace(matrix, texts=tuple(matrix.texts[i % different] for i in range(300)))
+    artifact = auto.fit(matrix, vectors(matrix), EMBEDDER)
+    assert artifact.manifest.strategy == "fixed"
+    assert f"{different} different" in (auto.refusal(artifact) or "")
+
+
 def test_missing_outcomes_and_a_single_category_are_no_obstacle() -> None:
     """Empty cells and data without categories are learned from all the same."""
     matrix = world(300)
