@@ -6,7 +6,8 @@
 
 One unmodified `routeiq serve`. In its event loop a task wants to run every millisecond (LiteLLM starts it: `watch`); by
 how much it is late is what every request of that moment is late. Another busy program makes it late as well, so the
-processor time that the gateway itself used meanwhile is noted: no more of a pause can be the gateway's own. Requests
+processor time that the gateway itself used meanwhile is noted: no more of a pause can be the gateway's own; and that of
+the event loop's thread, which is a single step of the loop, however busy the machine. Requests
 hold each other up as well (LiteLLM works for ten milliseconds on each), so pauses are taken from every second change,
 when there are none, and latencies from the others. Every change gives each model another price: all of them are new to
 LiteLLM, and every one of before has to go.
@@ -59,12 +60,13 @@ _RUNNING: list["asyncio.Task[None]"] = []
 async def _tick(path: Path) -> None:
     with path.open("a", encoding="utf-8", buffering=1) as file:
         while True:
-            begun, used = time.monotonic(), time.process_time()
+            begun, used, here = time.monotonic(), time.process_time(), time.thread_time()
             await asyncio.sleep(TICK_S)
             late = time.monotonic() - begun - TICK_S
             if late > TICK_S / 2:
                 own = min(late, time.process_time() - used)
-                file.write(f"{begun} {late * 1000.0} {own * 1000.0}\n")
+                step = min(late, time.thread_time() - here)
+                file.write(f"{begun} {late * 1000.0} {own * 1000.0} {step * 1000.0}\n")
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,13 @@ class Seen:
     requests: list[tuple[float, float]] = field(default_factory=list)
     windows: list[tuple[float, float]] = field(default_factory=list)
 
-    def ticks(self, path: Path) -> list[tuple[float, float]]:
-        """Return by how many milliseconds the task was late in the windows, and how much of that can be our own."""
-        rows = [tuple(map(float, line.split())) for line in path.read_text().splitlines() if line.count(" ") == 2]
-        return [(late, own) for at, late, own in rows if self._within(at)]
+    def ticks(self, path: Path) -> list[tuple[float, float, float]]:
+        """Return by how many milliseconds the task was late in the windows.
+
+        Beside that how much of it the process can have caused, and how much the thread of the event loop.
+        """
+        rows = [tuple(map(float, line.split())) for line in path.read_text().splitlines() if line.count(" ") == 3]
+        return [(late, own, step) for at, late, own, step in rows if self._within(at)]
 
     def latencies(self) -> list[float]:
         """Return the milliseconds of the requests that were sent in the windows."""
@@ -201,9 +206,10 @@ def figures(seen: Sequence[Seen], took: Sequence[float], ticks: Path) -> dict[st
     found = {"reload_ms": statistics.median(took)}
     for name, one in (("quiet", seen[0]), ("reload", seen[1])):
         late = one.ticks(ticks)
-        found[f"{name}_worst_pause_ms"] = max((pause for pause, _ in late), default=0.0)
-        found[f"{name}_worst_own_pause_ms"] = max((own for _, own in late), default=0.0)
-        found[f"{name}_own_pauses_over_5_ms"] = sum(own > 5.0 for _, own in late) / len(one.windows)
+        found[f"{name}_worst_pause_ms"] = max((pause for pause, _, _ in late), default=0.0)
+        found[f"{name}_worst_own_pause_ms"] = max((own for _, own, _ in late), default=0.0)
+        found[f"{name}_own_pauses_over_5_ms"] = sum(own > 5.0 for _, own, _ in late) / len(one.windows)
+        found[f"{name}_worst_step_ms"] = max((step for _, _, step in late), default=0.0)
     for name, one in (("quiet", seen[2]), ("reload", seen[3])):
         asked = one.latencies() or [0.0]
         found[f"{name}_request_p50_ms"] = asked[len(asked) // 2]
