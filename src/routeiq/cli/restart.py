@@ -14,6 +14,8 @@ from routeiq.core.errors import RequestInvalid, RouteIQError, StateUnavailable
 
 PATH = "/routeiq/restart"
 POLL_S = 0.25
+SILENT_S = 30.0
+"""After how long in which nobody knows of a restart it is taken for lost, as when Redis has lost its memory."""
 
 
 def add_to(admin: typer.Typer) -> None:
@@ -37,11 +39,17 @@ def restart(
     if not rolling:
         raise RequestInvalid("add --rolling: a restart that drops requests is left to whatever started the gateway")
     found = ask(url, "POST", PATH, timeout_s=60.0)
-    until, shown = time.monotonic() + timeout, ""
+    until, shown, heard = time.monotonic() + timeout, "", time.monotonic()
     while found["state"] == "under way" and time.monotonic() < until:
         shown = _progress(found, shown)
         time.sleep(POLL_S)
-        found = _latest(url, found)
+        latest = _latest(url, found["id"])
+        if latest is not None:
+            found, heard = latest, time.monotonic()
+        elif time.monotonic() - heard > SILENT_S:
+            raise RouteIQError(
+                f"nothing is known of restart {found['id']} any more; `routeiq admin status` shows what is"
+            )
     _progress(found, shown)
     if as_json:
         print(json.dumps(found))
@@ -51,14 +59,13 @@ def restart(
         raise RouteIQError(f"restart {found['id']} {found['state']}: {found['why']}; the other workers serve as before")
 
 
-def _latest(url: str, known: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return how far the restart is; what was known while nobody answers."""
+def _latest(url: str, order: str) -> Mapping[str, Any] | None:
+    """Return how far a restart is; None while nobody answers, or from a worker that has not heard of it yet."""
     try:
         found: Mapping[str, Any] = ask(url, "GET", PATH)
     except StateUnavailable:
-        return known
-    # A worker that has just begun may not have heard of it yet.
-    return found if found.get("id") == known["id"] else known
+        return None
+    return found if found.get("id") == order else None
 
 
 def _progress(found: Mapping[str, Any], shown: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 from routeiq.core.errors import RestartRefused, StateUnavailable
 from routeiq.core.ports import Clock
 from routeiq.core.shared import SharedState
+from routeiq.guard.agreement import DRAINING
 from routeiq.guard.mirror import Mirror
 from routeiq.guard.tasks import end
 
@@ -200,7 +201,7 @@ class RollingRestart:
         order = uuid.uuid4().hex[:12]
         if not self.everywhere:
             return await self._order_here(supervisor, order)
-        replicas = sorted({str(one["replica"]) for one in self.workers()})
+        replicas = sorted({str(one["replica"]) for one in self._staying()})
         begun = ordered(order, replicas, by, self.clock.now())
         found = await self.state.get(AREA, KEY)
         self._refuse_second(None if found is None else json.loads(found.value))
@@ -234,7 +235,7 @@ class RollingRestart:
 
     def _check(self) -> Supervisor:
         """Return the supervisor; refuse where a worker is not one of several under one."""
-        single = {str(one["replica"]) for one in self.workers() if not one.get("supervised")}
+        single = {str(one["replica"]) for one in self._staying() if not one.get("supervised")}
         if self.supervisor is None:
             raise RestartRefused(
                 "this gateway is a single process, which cannot be replaced while it serves; run `routeiq serve "
@@ -246,6 +247,10 @@ class RollingRestart:
                 "`routeiq serve --workers 2` or more there, or restart each by what started it"
             )
         return self.supervisor
+
+    def _staying(self) -> list[Mapping[str, Any]]:
+        """Return the workers that are not about to end anyway."""
+        return [one for one in self.workers() if one.get("state") != DRAINING]
 
     @staticmethod
     def _refuse_second(document: Document | None) -> None:

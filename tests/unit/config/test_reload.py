@@ -1,10 +1,12 @@
 """The order of a reload, and that what fails leaves everything as it was."""
 
+import asyncio
+import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -16,6 +18,7 @@ from routeiq.core.candidate import Candidate
 from routeiq.core.errors import ConfigError, SourceUnavailable, UnknownVersion
 from routeiq.core.objects import Listed
 from routeiq.guard.degraded import OBJECT_STORE, Degraded
+from routeiq.guard.tasks import end
 from routeiq.routing.profile import Profile
 from routeiq.routing.snapshot import Route, Snapshot, SnapshotHolder
 from routeiq.routing.stages import Prediction, View
@@ -292,3 +295,22 @@ def test_a_rehearsal_names_alias_and_strategy_but_no_prompt() -> None:
     rehearse(snapshot("v1"), None)
     with pytest.raises(ConfigError, match=rf"alias 'auto' .*NotImplementedError.* 1 of {len(PROMPTS)}"):
         rehearse(broken(), None)
+
+
+async def test_looks_of_many_workers_fall_apart(scene: Scene) -> None:
+    """The first comes at any time within the interval, later pauses differ by a fifth, and none is longer."""
+
+    class Chance(random.Random):
+        asked: ClassVar[list[tuple[float, float]]] = []
+
+        def uniform(self, a: float, b: float) -> float:
+            self.asked.append((a, b))
+            return super().uniform(a, b)
+
+    looking = asyncio.create_task(scene.reloader.run(0.02, lambda where, error: None, Chance(7)))
+    async with asyncio.timeout(20):
+        while len(Chance.asked) < 4:
+            await asyncio.sleep(0.01)
+    await end(looking)
+    assert Chance.asked[0] == (0.0, 0.02)
+    assert all(bounds == (pytest.approx(0.016), 0.02) for bounds in Chance.asked[1:])
