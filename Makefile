@@ -25,7 +25,7 @@ test: ## install everything, then run the checks, all tests, and each benchmark 
 
 chaos: ## the chaos tests in their long form: what is broken on purpose, under a steady load (a quarter of an hour)
 	@scripts/bootstrap dev debian
-	@CHAOS=long $(BIN)/python -m pytest tests/chaos --timeout=1200
+	@CHAOS=long $(BIN)/python -m pytest tests/chaos --timeout=1200 -o faulthandler_timeout=1300
 
 check: ## formatting, lint, types and import layers (under a minute)
 	@scripts/bootstrap dev

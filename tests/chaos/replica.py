@@ -26,7 +26,7 @@ from tests.integration.proxy import ROOT
 from tests.unit.adapters.sql.sqlite.test_outages import OWN_MOUNTS, can_mount
 
 MASTER_KEY = "sk-chaos-master-5Kf8wZr3"
-START_LIMIT_S = 150.0
+START_LIMIT_S = 240.0
 DISK_BYTES = 12 << 20
 
 

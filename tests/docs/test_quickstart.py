@@ -22,7 +22,7 @@ from tests.docs.test_examples import agrees, environment, session, show
 
 PAGE = ROOT / "docs" / "quickstart.md"
 KEY = "sk-quickstart-4Vb8nRt2"
-START_LIMIT_S = 150.0
+START_LIMIT_S = 240.0
 
 pytestmark = pytest.mark.integration
 

@@ -23,7 +23,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 MASTER_KEY = "sk-integration-7Hq2vLw9"
-START_LIMIT_S = 150.0
+START_LIMIT_S = 240.0
 SETTLE_LIMIT_S = 60.0
 
 

@@ -22,7 +22,7 @@ from tests.integration.serving import KEY, Serving, free_port
 PROMPT = "How many herons stand in the reeds of Lake Manyara?"
 POOL = ["sim-tiny", "sim-small", "sim-medium"]
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(560)]
 
 
 def taught(folder: Path) -> Path:
