@@ -37,10 +37,10 @@ def config(**more: Any) -> dict[str, Any]:
     }
 
 
-def ask(proxy: LiteLLMProxy, model: str = "auto") -> httpx.Response:
+def ask(proxy: LiteLLMProxy, model: str = "auto", key: str = MASTER_KEY) -> httpx.Response:
     """Send a chat completion."""
     body = {"model": model, "messages": [{"role": "user", "content": PROMPT}]}
-    headers = {"Authorization": f"Bearer {MASTER_KEY}"}
+    headers = {"Authorization": f"Bearer {key}"}
     return httpx.post(f"{proxy.url}/v1/chat/completions", headers=headers, json=body, timeout=60)
 
 
@@ -55,7 +55,9 @@ def proxy(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Li
     """A proxy with a section of ours."""
     section = {"aliases": {"auto": {"strategy": "largest"}}}
     folder = tmp_path_factory.mktemp("plugin")
-    often = {"ROUTEIQ_RELOAD_INTERVAL": "0.5"}
+    (folder / "secrets").mkdir()
+    secrets = {"ROUTEIQ_SECRETS_DIR": str(folder / "secrets"), "ROUTEIQ_SECRETS_INTERVAL": "0.5"}
+    often = {"ROUTEIQ_RELOAD_INTERVAL": "0.5", **secrets}
     with LiteLLMProxy.start(python, config(routeiq_settings=section), folder, HOOK, often) as running:
         yield running
 
@@ -141,3 +143,14 @@ def test_a_changed_file_takes_effect(proxy: LiteLLMProxy) -> None:
     rewritten(proxy, routeiq_settings=section)
     until(lambda: routed(proxy) == "large")
     assert ask(proxy, "huge").status_code in (400, 404)
+
+
+def test_a_changed_secret_takes_effect(proxy: LiteLLMProxy) -> None:
+    """A master key that comes to stand in a file is LiteLLM's from then on, and the one of the environment no more."""
+    present = "sk-from-a-file-3Wd8Kx1p"
+    assert ask(proxy).status_code == 200
+    assert ask(proxy, key=present).status_code != 200
+    (proxy.folder / "secrets" / "LITELLM_MASTER_KEY").write_text(present)
+    until(lambda: ask(proxy, key=present).status_code == 200)
+    until(lambda: ask(proxy).status_code != 200)
+    assert present not in proxy.log()

@@ -18,6 +18,7 @@ from typing import Final
 
 from routeiq.config import environment
 from routeiq.config.concealed import Concealed
+from routeiq.config.master_key import PUBLICLY_KNOWN
 from routeiq.config.redis_url import parse_redis_url
 from routeiq.core.errors import ConfigError
 
@@ -32,7 +33,14 @@ _DATA: Final = "..data"
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
+
+def _not_known(key: str) -> None:
+    if key.strip() == PUBLICLY_KNOWN and not environment.weak_key_allowed():
+        raise ConfigError("this master key is publicly known")
+
+
 _CHECKS: Final[Mapping[str, Callable[[str], object]]] = {
+    "LITELLM_MASTER_KEY": _not_known,
     "REDIS_URL": parse_redis_url,
     "ROUTEIQ_REDIS_URL": parse_redis_url,
 }

@@ -12,6 +12,7 @@ from routeiq.guard.tasks import Errands
 from routeiq.wiring.gateway import Gateway, assemble
 from routeiq.wiring.host import candidates_of, register
 from routeiq.wiring.live import Live, live_of
+from routeiq.wiring.renewing import Renewal
 
 ROUTER_S: Final = 60.0
 """How long LiteLLM may take until it has a router; without a model in its file it has none until its database has."""
@@ -44,17 +45,17 @@ def _install() -> None:
         logger.warning("compound models need `routeiq serve`; not served: %s", ", ".join(settings.routeiq.compound))
     gateway = assemble(settings, candidates_of(settings), secrets=secrets)
     register(gateway, announces=True)
-    live, background = live_of(gateway), Errands()
+    live, renewal, background = live_of(gateway), Renewal(gateway), Errands()
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         logger.warning("there is no event loop yet, so that a changed configuration takes a restart")
     else:
-        background.start(_join(live))
-    atexit.register(_close_at_exit, gateway, background)
+        background.start(_join(live, renewal))
+    atexit.register(_close_at_exit, gateway, background, renewal)
 
 
-async def _join(live: Live) -> None:
+async def _join(live: Live, renewal: Renewal) -> None:
     """Join the others in the background, as LiteLLM does not wait for its plugins; change once it has a router."""
     from routeiq.adapters.litellm.host import live_router
 
@@ -64,8 +65,9 @@ async def _join(live: Live) -> None:
     while live_router() is None and gateway.shared.clock.monotonic() < until:
         await asyncio.sleep(0.1)
     await live.start()
+    renewal.start(live.reloader)
 
 
-def _close_at_exit(gateway: Gateway, background: Errands) -> None:
-    """Close what was built; the tasks in the background ended with LiteLLM's event loop."""
+def _close_at_exit(gateway: Gateway, *_: object) -> None:
+    """Close what was built; what ran in the background, kept here until now, ended with LiteLLM's event loop."""
     asyncio.run(gateway.close())

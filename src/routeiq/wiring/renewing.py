@@ -43,8 +43,8 @@ class Renewal:
             failed=gateway.flow.telemetry.failed,
         )
 
-    def start(self, reloader: Reloader, traffic: "Traffic") -> None:
-        """Look from now on; `traffic` is what this process has under way."""
+    def start(self, reloader: Reloader, traffic: "Traffic | None" = None) -> None:
+        """Look from now on; `traffic` is what this process has under way, as far as it is known."""
         self._traffic = traffic
         self.rotation.start(reloader)
         interval, failed = self.gateway.settings.environment.secrets_interval, self.gateway.flow.telemetry.failed

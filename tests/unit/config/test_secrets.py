@@ -160,6 +160,16 @@ async def test_an_address_that_cannot_be_one_is_refused(tmp_path: Path, caplog: 
     assert "second" not in caplog.text
 
 
+async def test_a_master_key_that_everybody_knows_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """LiteLLM would not start with the key of its examples, so a change to it is no change."""
+    file = written(tmp_path / "master", "sk-of-our-own")
+    secrets = Process().open({"LITELLM_MASTER_KEY": file})
+    written(file, "sk-1234")
+    assert await secrets.check() == frozenset()
+    assert secrets.current("LITELLM_MASTER_KEY") == "sk-of-our-own"
+    assert "publicly known; the value of before stays" in caplog.text
+
+
 def test_a_start_without_the_secret_is_refused(tmp_path: Path) -> None:
     """A named file that cannot be read stops the start, unless the variable itself has a value."""
     named = {"OPENAI_API_KEY": tmp_path / "none"}
