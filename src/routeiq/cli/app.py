@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from routeiq import __version__
 from routeiq.cli.admin import group as admin_group
 from routeiq.cli.calibrate import calibrate
 from routeiq.cli.check import check
@@ -52,6 +53,12 @@ _WITHOUT_SECRETS = ("config", "version")
 _EVAL = "Example: routeiq eval --artifact knn.npz --data ./outcomes --suite mmlupro --json eval.json --html eval.html"
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
 def application(reporter: Reporter) -> typer.Typer:
     """Return the command line; `--debug` is noted with the reporter."""
     app = typer.Typer(name="routeiq", help=_HELP, no_args_is_help=True, rich_markup_mode="rich")
@@ -60,6 +67,9 @@ def application(reporter: Reporter) -> typer.Typer:
     def _options(
         context: typer.Context,
         debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+        number: Annotated[
+            bool, typer.Option("--version", help="Print RouteIQ's version.", is_eager=True, callback=_say_version)
+        ] = False,
     ) -> None:
         reporter.debug = debug
         if context.invoked_subcommand not in _WITHOUT_SECRETS:

@@ -42,6 +42,7 @@ def test_version_names_what_is_installed(command: Command) -> None:
     assert set(found) == {"routeiq", "python", "litellm", "embedder"}
     assert found["embedder"].startswith("minilm-static")
     assert found["embedder"] in command("version").out
+    assert command("--version").out.strip() == found["routeiq"]
 
 
 def test_check_shows_what_the_configuration_comes_to(command: Command, config: Config) -> None:

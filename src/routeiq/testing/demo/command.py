@@ -143,7 +143,7 @@ def _provider(plan: Plan, bars: Progress) -> Iterator[ReplayProcess | None]:
     if not plan.workload.provider:
         yield None
         return
-    step = bars.add_task("starting the replay provider (a separate process)", total=1)
+    step = bars.add_task("starting the replay provider", total=1)
     with ReplayProcess.start(**plan.workload.provider, time_scale=plan.time_scale, seed=plan.seed) as provider:
         bars.advance(step)
         yield provider
@@ -153,7 +153,7 @@ def _gateway(
     plan: Plan, folder: Path, upstream: str | None, routing: Mapping[str, Any], bars: Progress
 ) -> GatewayProcess:
     """Start a gateway and wait until it is ready."""
-    step = bars.add_task(f"starting the gateway: LiteLLM with RouteIQ, strategy {routing['strategy']}", total=1)
+    step = bars.add_task(f"starting the gateway, strategy {routing['strategy']}", total=1)
     folder.mkdir()
     section = {"aliases": {ALIAS: {}}, **routing, "outcome_log": {"path": str(folder / "routeiq.db")}}
     gateway = GatewayProcess(folder, configuration(plan.workload.models, upstream, ALIAS, section))
@@ -197,14 +197,14 @@ def _teach(plan: Plan, folder: Path, upstream: str | None, bars: Progress) -> tu
 
 def _collect(plan: Plan, items: Sequence[Item], gateway: GatewayProcess, bars: Progress) -> list[Scored]:
     calls = len(items) * len(plan.workload.models)
-    step = bars.add_task(f"asking every model {len(items)} prompts and scoring the answers", total=calls)
+    step = bars.add_task(f"asking every model {len(items)} prompts", total=calls)
     return asyncio.run(collect(plan.workload, items, gateway, lambda: bars.advance(step)))
 
 
 async def _route(plan: Plan, gateway: GatewayProcess, bars: Progress) -> tuple[list[Reply], list[float], list[float]]:
     """Send every test prompt to the virtual model, grade the answer and post the grade as feedback."""
     workload = plan.workload
-    step = bars.add_task(f"routing {len(workload.test)} prompts to model: {ALIAS}", total=len(workload.test))
+    step = bars.add_task(f"routing {len(workload.test)} prompts to {ALIAS}", total=len(workload.test))
     driver = Driver(gateway.base_url, gateway.key)
     found: list[tuple[Reply, float, float]] = []
 
