@@ -52,7 +52,9 @@ _SECRET = re.compile(
 )
 """Variables whose value may stand in the file that `NAME_FILE` names."""
 
-_NOT_SECRET_FILES = frozenset({"AWS_WEB_IDENTITY_TOKEN_FILE", "AZURE_FEDERATED_TOKEN_FILE"})
+_NOT_SECRET_FILES = frozenset(
+    {"AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AZURE_FEDERATED_TOKEN_FILE"}
+)
 """Names of that form that mean something to others, who read the file by themselves."""
 
 WEAK_KEY_ALLOWED = "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY"

@@ -5,6 +5,7 @@ addresses are refused is `guard.outbound`'s business. The rules stand in the env
 they judge. Names are looked up when a configuration is read, not at every connection.
 """
 
+import re
 import socket
 import threading
 import time
@@ -43,8 +44,12 @@ KEYS: Final = frozenset(
 )
 """Keys of a configuration whose value is an address; what stands under other keys is sent nowhere."""
 
-VARIABLES: Final = ("_API_BASE", "_BASE_URL", "_ENDPOINT", "_ENDPOINT_URL", "_ENDPOINT_URL_S3", "_CONFIG_SOURCE")
-"""Ends of the names of variables whose value is an address."""
+VARIABLES: Final = re.compile(
+    r"\w+_(API_BASE|BASE_URL)|AWS_ENDPOINT_URL\w*|OTEL_EXPORTER_OTLP_(\w+_)?ENDPOINT|AZURE_OPENAI_ENDPOINT"
+)
+"""Variables whose value is an address that an operator chose. Those that a cloud sets for its own identity service
+(`IDENTITY_ENDPOINT`, `AWS_CONTAINER_CREDENTIALS_FULL_URI`) lead to metadata on purpose, and nothing of ours goes there.
+"""
 
 LOOKED_UP_S: Final = 2.0
 """How long all names of a configuration together may take to be looked up."""
@@ -94,7 +99,7 @@ def _written(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _in_environment() -> Iterator[tuple[str, str]]:
     for name, value in sorted(variables().items()):
-        if name.endswith(VARIABLES) and value.lower().startswith(_WEB):
+        if VARIABLES.fullmatch(name) and value.lower().startswith(_WEB):
             yield f"environment variable {name}", value
 
 

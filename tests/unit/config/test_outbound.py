@@ -49,7 +49,9 @@ def test_every_surface_is_looked_at(tmp_path: Path, sections: dict[str, Any]) ->
     check_outbound(load(written(tmp_path, litellm_settings={"headers": {"HTTP-Referer": METADATA}})))
 
 
-@pytest.mark.parametrize("name", ["OPENAI_API_BASE", "OTEL_EXPORTER_OTLP_ENDPOINT", "AWS_ENDPOINT_URL_S3"])
+@pytest.mark.parametrize(
+    "name", ["OPENAI_API_BASE", "OPENAI_BASE_URL", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "AWS_ENDPOINT_URL_S3"]
+)
 def test_addresses_of_the_environment_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Addresses that are given in variables are judged with the configuration and before there is one."""
     monkeypatch.setenv(name, METADATA)
@@ -57,6 +59,15 @@ def test_addresses_of_the_environment_count(tmp_path: Path, monkeypatch: pytest.
         check_outbound(load(written(tmp_path)))
     with pytest.raises(OutboundRefused, match=name):
         check_addresses(read_environment()[0], {})
+
+
+@pytest.mark.parametrize("name", ["IDENTITY_ENDPOINT", "MSI_ENDPOINT", "AWS_EC2_METADATA_SERVICE_ENDPOINT"])
+def test_what_a_cloud_sets_for_itself_stops_no_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The identity services of a platform are metadata, and in the environment of everything that runs there."""
+    monkeypatch.setenv(name, METADATA)
+    check_outbound(load(written(tmp_path)))
 
 
 def test_references_are_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

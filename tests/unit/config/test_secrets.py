@@ -202,7 +202,12 @@ def test_the_environment_names_files_and_folders(tmp_path: Path, monkeypatch: py
     """Every name that may be a secret has its `_FILE`; names that mean something to others have not."""
     for name in ("OPENAI_API_KEY", "LITELLM_MASTER_KEY", "REDIS_URL", "DATABASE_URL", "OTEL_EXPORTER_OTLP_HEADERS"):
         monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
-    for name in ("SSL_CERT_FILE", "COMPOSE_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONFIG_FILE"):
+    for name in (
+        "SSL_CERT_FILE",
+        "COMPOSE_FILE",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    ):
         monkeypatch.setenv(name, "/etc/other")
     monkeypatch.setenv("ROUTEIQ_SECRETS_DIR", os.pathsep.join(("/run/secrets", "/vault/secrets")))
     assert secret_files() == {
