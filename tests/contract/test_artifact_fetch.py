@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from routeiq.adapters.object_store import opening
+from routeiq.adapters.object_store import open_folder, opening
 from routeiq.config.addresses import checked, folder, joined, shown, stem
 from routeiq.config.artifact_cache import ArtifactCache, Fenced, State
 from routeiq.core.errors import ArtifactDigestMismatch, ArtifactError, SourceUnavailable
-from tests.contract.artifact_scene import BYTES, Bringing, encoded, pointer
+from routeiq.core.objects import Listed
+from tests.contract.artifact_scene import BYTES, Bringing, Counting, encoded, pointer
 from tests.contract.test_object_folders import Bucket, Files, Handler, Place, Ranges, Web
 from tests.servers.relay import Relay, relay
 from tests.servers.s3 import S3Server, environment, s3_server
@@ -302,6 +303,25 @@ def test_who_was_replaced_changes_nothing(tmp_path: Path) -> None:
     with pytest.raises(Fenced):
         cache.publish("s3://bucket/knn.npz", first, State(("old",), None, "old"))
     assert cache.state("s3://bucket/knn.npz").version == "new"
+
+
+def test_what_another_took_over_is_left_to_it(files: Place, bringing: Bringing) -> None:
+    """One that finds its part gone has been replaced: it changes nothing, and that is no trouble of the place."""
+
+    class Robbed(Counting):
+        def fetch(self, name: str, listed: Listed, to: Path) -> Listed:
+            found = super().fetch(name, listed, to)
+            if name.endswith(".npz"):
+                to.unlink()
+            return found
+
+    put(files, ONE)
+    bringing.places[files.address] = Robbed(open_folder(files.address))
+    address = f"{files.address}/knn.npz"
+    bringing.fetcher.refresh([address])
+    assert (bringing.fetcher.cache.state(address), bringing.fetcher.cache.trouble(address)) == (State(), "")
+    with pytest.raises(Fenced, match="another process went on"):
+        bringing.version(address)
 
 
 @pytest.mark.parametrize("wrong", ["ftp://host/knn.npz", "s3:///knn.npz", "s3://bucket", "s3://bucket/"])

@@ -215,6 +215,10 @@ class ArtifactFetcher:
             if wanted.champion is not None:
                 wanted.champion.check(manifest, shown)
             content = self._kept(address, state, wanted, manifest, fence)
+        except FileNotFoundError:
+            raise Fenced(
+                f"{shown}: another process went on with what this one had read; it has what it found"
+            ) from None
         except ArtifactError as error:
             self._publish(address, fence, replace(state, refused=Refused(wanted.tags, error.reason, error.message)))
             return
