@@ -20,6 +20,7 @@ from routeiq.guard.tasks import Errands
 MASTER_KEY: Final = "LITELLM_MASTER_KEY"
 SALT_KEY: Final = "LITELLM_SALT_KEY"
 DATABASE: Final = "DATABASE_URL"
+OUR_DATABASE: Final = "ROUTEIQ_DATABASE_URL"
 OUR_REDIS: Final = "ROUTEIQ_REDIS_URL"
 REDIS: Final = "REDIS_URL"
 
@@ -97,7 +98,7 @@ class Rotation:
 
     async def _models(self, names: frozenset[str], reloader: Reloader) -> None:
         await reloader.renew()
-        for name in sorted(names):
+        for name in sorted(names - _ours(reloader) - {OUR_DATABASE}):
             self._stale.update(dict.fromkeys(self._beyond(name, reloader.settings.litellm)))
 
     async def _shared_state(self, names: frozenset[str], _: Reloader) -> None:
@@ -106,7 +107,7 @@ class Rotation:
             self._stale[name] = None
 
     async def _settings(self, names: frozenset[str], reloader: Reloader) -> None:
-        if names & {name for _, name in _named(reloader.settings.document.data.get(SECTION))}:
+        if names & _ours(reloader):
             await reloader.check(force=True)
 
     async def _keys(self, names: frozenset[str], reloader: Reloader) -> None:
@@ -127,6 +128,11 @@ class Rotation:
             yield from (DATABASE,) if self._database() else ()
         elif not places and name not in (_master_key(litellm), REDIS, OUR_REDIS) and not name.endswith(_AT_EACH_CALL):
             yield name
+
+
+def _ours(reloader: Reloader) -> frozenset[str]:
+    """Return the variables that our section refers to."""
+    return frozenset(name for _, name in _named(reloader.settings.document.data.get(SECTION)))
 
 
 def _master_key(litellm: Mapping[str, Any]) -> str:

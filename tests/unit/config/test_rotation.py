@@ -160,9 +160,9 @@ async def test_settings_that_refer_to_a_secret_are_read_again(
     """A variable that our section refers to has the configuration read again."""
     monkeypatch.setenv("TRUSTED", "ed25519:one")
     made = scene(routeiq_settings={"signatures": {"trusted_keys": ["os.environ/TRUSTED"]}})
-    await made.change(THE_KEY="new")
+    await made.change(THE_KEY="new", ROUTEIQ_DATABASE_URL="postgresql://next-connection")
     assert "settings" not in made.told
-    await made.change(TRUSTED="ed25519:two")
+    assert (await made.change(TRUSTED="ed25519:two")).restart_needed == ()
     assert "settings" in made.told
 
 
