@@ -324,6 +324,19 @@ def test_what_another_took_over_is_left_to_it(files: Place, bringing: Bringing) 
         bringing.version(address)
 
 
+def test_a_cache_of_somebody_else_is_not_believed(
+    files: Place, bringing: Bringing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever owns the folder decides what serves: one of another user is refused, and the message says what to do."""
+    put(files, ONE)
+    found = os.stat(tmp_path)
+    theirs = os.stat_result((*found[:4], 12_345, *found[5:]))
+    stat = Path.stat
+    monkeypatch.setattr(Path, "stat", lambda path, **how: theirs if path == bringing.root else stat(path, **how))
+    with pytest.raises(SourceUnavailable, match=r"uid 12345.*artifact_cache\.path"):
+        bringing.version(f"{files.address}/knn.npz")
+
+
 @pytest.mark.parametrize("wrong", ["ftp://host/knn.npz", "s3:///knn.npz", "s3://bucket", "s3://bucket/"])
 def test_what_is_no_address_is_said(wrong: str) -> None:
     """The message shows what addresses look like."""

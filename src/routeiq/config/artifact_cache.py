@@ -71,11 +71,17 @@ class ArtifactCache:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             (self.root / "content").mkdir(exist_ok=True)
             (self._at(address) / "parts").mkdir(parents=True, exist_ok=True)
+            owner = self.root.stat().st_uid
         except OSError as error:
             raise SourceUnavailable(
                 f"{self.root}: artifacts cannot be kept here: {error.strerror}; name another folder under "
                 "routeiq_settings.artifact_cache.path"
             ) from None
+        if owner not in (0, os.getuid()):
+            raise SourceUnavailable(
+                f"{self.root}: belongs to another user (uid {owner}), who could put other artifacts there; name a "
+                "folder of this user under routeiq_settings.artifact_cache.path"
+            )
         return self._at(address) / "lock"
 
     def state_file(self, address: str) -> Path:

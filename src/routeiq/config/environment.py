@@ -7,6 +7,7 @@ The only module that touches `os.environ`. Provider keys and everything else tha
 import json
 import os
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -243,8 +244,13 @@ class Environment(BaseSettings):
 
     @property
     def cache_folder(self) -> Path:
-        """The user's folder for caches."""
-        return (self.cache_home or Path("~/.cache").expanduser()).absolute()
+        """The user's folder for caches; for a user without a home, as in some containers, among temporary files."""
+        if self.cache_home is not None:
+            return self.cache_home.absolute()
+        try:
+            return Path.home() / ".cache"
+        except RuntimeError:
+            return Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"
 
     @property
     def redis(self) -> RedisAddress | None:

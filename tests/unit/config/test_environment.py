@@ -186,3 +186,15 @@ def test_litellm_is_told_what_to_serve_and_the_operator_wins(monkeypatch: pytest
     assert os.environ["CONFIG_FILE_PATH"] == os.environ["LITELLM_CONFIG_PATH"] == "/served.yaml"
     assert os.environ["LITELLM_MODE"] == "DEV"
     assert os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] == "False"
+
+
+def test_a_user_without_a_home_has_a_place_for_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Containers run as users that nobody has heard of; they are to serve all the same."""
+
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert read_environment()[0].cache_folder == Path.home() / ".cache"
+    monkeypatch.setattr(Path, "home", nowhere)
+    assert read_environment()[0].cache_folder.is_absolute()
