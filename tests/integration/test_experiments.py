@@ -199,11 +199,9 @@ def test_an_operator_moves_weights_at_one_and_all_follow(pair: Pair) -> None:
 
 
 def test_a_conversation_stays_on_its_model_at_the_other_gateway(pair: Pair) -> None:
-    """Conversations of a strategy that draws at random keep their model over four turns at changing gateways.
-
-    A worker asks for a conversation it does not know within 50 ms; on a busy machine the answer may be late, and the
-    turn says that it knew nothing. Most have to know.
-    """
+    """Conversations of a strategy that draws at random keep their model over four turns at changing gateways."""
+    # A worker asks for a conversation it does not know within 50 ms; on a busy machine the answer may be late, and the
+    # turn says that it knew nothing. Most have to know.
     knew, later = 0, 0
     for i in range(8):
         headers, models = {"x-session-id": f"talk-{i}"}, list[str]()
