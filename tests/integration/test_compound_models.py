@@ -199,8 +199,8 @@ def test_an_answer_that_is_not_vouched_for_goes_on(scene: Scene) -> None:
 
 def test_they_are_listed_for_whoever_may_use_a_candidate(scene: Scene) -> None:
     """A key sees compound models beside the candidates it may use, and none where it may use none of them."""
-    assert set(METHODS) <= {model.id for model in scene.client().models.list()}
-    assert {*METHODS, "sim-tiny", "sim-small"} == {model.id for model in scene.client(NARROW).models.list()}
+    assert {*METHODS, "trusted"} <= {model.id for model in scene.client().models.list()}
+    assert {*METHODS, "trusted", "sim-tiny", "sim-small"} == {model.id for model in scene.client(NARROW).models.list()}
     assert "steps" not in {model.id for model in scene.client(BARE).models.list()}
 
 
