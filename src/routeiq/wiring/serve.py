@@ -17,6 +17,7 @@ from routeiq.converging import Convergence
 from routeiq.core.ports import Authenticator
 from routeiq.flow import RequestFlow
 from routeiq.guard.drain import Drain
+from routeiq.wiring.collecting import collect_as_memory_grows
 from routeiq.wiring.gateway import Gateway, assemble
 from routeiq.wiring.host import candidates_of, register
 from routeiq.wiring.learning import embedder_of, snapshot_of, warm
@@ -92,6 +93,8 @@ def app(
     renewal = Renewal(gateway)
     live = live_of(gateway, siblings, foreman, lonely=siblings is not None and siblings.count > 1)
 
+    collecting: list[asyncio.Task[None]] = []
+
     async def started() -> None:
         lines.adopt()
         host.cancel_with_client()
@@ -102,11 +105,14 @@ def app(
         await live.start()
         renewal.start(live.reloader, edge.traffic)
         _spare_the_collector()
+        collecting.append(asyncio.create_task(collect_as_memory_grows()))
         if siblings is not None:
             await siblings.open(gateway.metrics.render)
         logger.info("RouteIQ %s serves snapshot %s", __version__, gateway.flow.holder.current.version)
 
     async def stopped() -> None:
+        for task in collecting:
+            task.cancel()
         await live.close()
         await renewal.close()
         if siblings is not None:
