@@ -158,10 +158,9 @@ def _neighbours(field: Field, selected: Selected, progress: Progress) -> tuple[A
         score[asked] = predict(scorer, table, lesson.vectors[asked], lesson.embedder)
     cost = np.broadcast_to(field.reference.cost_usd, score.shape)
     weights = resampled(len(field.judged), DRAWS, lesson.seed)
-    own = choose(score[field.at], cost[field.at], field.reference, LAMBDAS)
-    chosen = field.choices(field.runs[0], selected.option)
-    ours, theirs = (worth(field.judged, part, weights, field.reference.best) for part in (own, chosen))
-    difference = ours - theirs
+    own = worth(field.judged, choose(score[field.at], cost[field.at], field.reference, LAMBDAS), weights)
+    chosen = worth(field.judged, field.choices(field.runs[0], selected.option), weights)
+    difference = own - chosen
     return artifact, float(difference[0] - ERRORS * difference[1:].std())
 
 

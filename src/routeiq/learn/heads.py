@@ -1,11 +1,10 @@
-"""The heads that learned strategies are stacked from: ridge per component, tables of categories and of kinds, length.
+"""The heads that learned strategies are stacked from: ridge per component, category table, both, and answer length.
 
 Owns how heads are fitted to the inputs of `learn.hardness`, all from one eigendecomposition. The ridge head turns the
 models' scores into components (their common level, then the principal components of their differences) and gives each
 its own strength, so that a component without signal is left at its mean. The category head is a multinomial logistic
 regression onto the category of the training prompts (their dataset's, or clusters where there is none), times the mean
-scores of the categories, drawn towards the mean over all. The residual head is a ridge on what that table leaves. The
-kinds head is such a regression onto the kinds that outcomes show (`learn.kinds`), times the kinds' mean scores.
+scores of the categories, drawn towards the mean over all. The residual head is a ridge on what that table leaves.
 """
 
 from collections.abc import Sequence
@@ -14,8 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from routeiq.learn.geometry import Singles, prototypes, sums
-from routeiq.learn.kinds import kinds_of, softmax
+from routeiq.learn.geometry import prototypes, sums
 from routeiq.learn.ridge import Spectrum
 from routeiq.routing.table import Floats
 
@@ -29,16 +27,14 @@ MASS = 20.0
 STRENGTH = 0.3
 STEPS = 80
 
-FAMILIES: dict[str, tuple[float, float, float, float]] = {
-    "ridge": (0.0, 1.0, 0.0, 0.0),
-    "category": (1.0, 0.0, 0.0, 0.0),
-    "residual": (1.0, 0.0, 1.0, 0.0),
-    "category+ridge": (0.5, 0.5, 0.0, 0.0),
-    "all": (2 / 3, 1 / 3, 1 / 3, 0.0),
-    "kinds": (0.0, 0.0, 0.0, 1.0),
-    "kinds+residual": (0.5, 0.0, 0.5, 0.5),
+FAMILIES: dict[str, tuple[float, float, float]] = {
+    "ridge": (0.0, 1.0, 0.0),
+    "category": (1.0, 0.0, 0.0),
+    "residual": (1.0, 0.0, 1.0),
+    "category+ridge": (0.5, 0.5, 0.0),
+    "all": (2 / 3, 1 / 3, 1 / 3),
 }
-"""Averages of heads: how much the category table, the ridge, the residual ridge and the kinds count in each."""
+"""Averages of heads: how much the category table, the ridge and the residual ridge count in each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,8 +42,7 @@ class Heads:
     """Heads fitted to rows (n, X) and scores (n, m) of m models in c categories; every head is linear but for softmax.
 
     `ridge` (m, X) and `residual` (m, X) are weights for rows less `centre` (X,); `table` (c, m) has the categories'
-    mean scores; `kind` (k, X) gives logits of kinds, `kind_table` (k, m) their mean scores; `tokens` gives the
-    logarithm of output tokens over the model's mean.
+    mean scores; `tokens` gives the logarithm of output tokens over the model's mean.
     """
 
     mean: Floats
@@ -57,9 +52,6 @@ class Heads:
     category_offset: Floats = field(repr=False)
     table: Floats = field(repr=False)
     residual: Floats = field(repr=False)
-    kind: Floats = field(repr=False)
-    kind_offset: Floats = field(repr=False)
-    kind_table: Floats = field(repr=False)
     tokens: Floats = field(repr=False)
     token_offset: Floats = field(repr=False)
 
@@ -69,9 +61,7 @@ class Heads:
         mean, centre = score.mean(axis=0), rows.mean(axis=0)
         spectrum = Spectrum.of(rows - centre)
         count = int(categories.max()) + 1
-        category, offset = _multinomial(spectrum, np.eye(count, dtype=np.float32)[categories])
-        likely, kind_table = kinds_of(score)
-        kind, kind_offset = _multinomial(spectrum, likely.astype(np.float32))
+        category, offset = _multinomial(spectrum, categories, count)
         size = np.bincount(categories, minlength=count)[:, None]
         table = (sums(score, categories, count) + MASS * mean) / (size + MASS)
         level = log_tokens.mean(axis=0)
@@ -84,9 +74,6 @@ class Heads:
             category_offset=offset,
             table=table,
             residual=_by_component(spectrum, _centred(score - table[categories])),
-            kind=kind,
-            kind_offset=kind_offset,
-            kind_table=kind_table,
             tokens=tokens,
             token_offset=-np.log(np.exp(spectrum.inputs @ tokens.T).mean(axis=0)),
         )
@@ -98,12 +85,9 @@ class Heads:
     def predict(self, rows: Floats) -> "Predicted":
         """Return what each head expects of rows (q, X)."""
         away = rows - self.centre
+        category = softmax(self.logits(rows)) @ self.table
         return Predicted(
-            ridge=self.mean + away @ self.ridge.T,
-            category=softmax(self.logits(rows)) @ self.table,
-            residual=away @ self.residual.T,
-            kinds=softmax(away @ self.kind.T + self.kind_offset) @ self.kind_table,
-            tokens=away @ self.tokens.T + self.token_offset,
+            self.mean + away @ self.ridge.T, category, away @ self.residual.T, away @ self.tokens.T + self.token_offset
         )
 
 
@@ -114,13 +98,12 @@ class Predicted:
     ridge: Floats
     category: Floats
     residual: Floats
-    kinds: Floats
     tokens: Floats
 
     def average(self, family: str) -> Floats:
         """Return the average of heads of this name, shape (n, m)."""
-        category, ridge, residual, kinds = FAMILIES[family]
-        return category * self.category + ridge * self.ridge + residual * self.residual + kinds * self.kinds
+        category, ridge, residual = FAMILIES[family]
+        return category * self.category + ridge * self.ridge + residual * self.residual
 
 
 def categories_of(names: Sequence[str], rows: Floats, seed: int) -> NDArray[np.intp]:
@@ -137,6 +120,12 @@ def categories_of(names: Sequence[str], rows: Floats, seed: int) -> NDArray[np.i
     return np.asarray(np.unique(np.where(size[found] >= RARE, found, -1), return_inverse=True)[1], dtype=np.intp)
 
 
+def softmax(logits: Floats) -> Floats:
+    """Return the probabilities of logits (n, c)."""
+    grown = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(grown / grown.sum(axis=1, keepdims=True))
+
+
 def _by_component(spectrum: Spectrum, targets: Floats) -> Floats:
     """Return weights (m, X) of a ridge of centred targets (n, m), with its own strength for every component."""
     m = targets.shape[1]
@@ -148,19 +137,16 @@ def _by_component(spectrum: Spectrum, targets: Floats) -> Floats:
     return np.asarray(turn @ spectrum.weights(turned, spectrum.strengths(turned)))
 
 
-def _multinomial(spectrum: Spectrum, wanted: Singles) -> tuple[Floats, Floats]:
-    """Return weights (c, X) and offset (c,) of the logits, by accelerated steps under a bound on the curvature.
-
-    `wanted` (n, c) are the probabilities to be met, one-hot where they are known for sure.
-    """
-    count = wanted.shape[1]
+def _multinomial(spectrum: Spectrum, categories: NDArray[np.intp], count: int) -> tuple[Floats, Floats]:
+    """Return weights (c, X) and offset (c,) of the logits, by accelerated steps under a bound on the curvature."""
+    one_hot = np.eye(count, dtype=np.float32)[categories]
     inputs = spectrum.inputs.astype(np.float32)
     inverse = ((spectrum.directions / (0.5 * spectrum.values + STRENGTH)) @ spectrum.directions.T).astype(np.float32)
     weights = ahead = np.zeros((inputs.shape[1], count), dtype=np.float32)
-    offset = ahead_offset = np.log(wanted.mean(axis=0) + 1e-4)
+    offset = ahead_offset = np.log(one_hot.mean(axis=0) + 1e-4)
     momentum = 1.0
     for _ in range(STEPS if count > 1 else 0):
-        miss = softmax(inputs @ ahead + ahead_offset) - wanted
+        miss = softmax(inputs @ ahead + ahead_offset) - one_hot
         moved = ahead - inverse @ (inputs.T @ miss + STRENGTH * ahead)
         moved_offset = ahead_offset - 2.0 * miss.mean(axis=0)
         if float(((moved - ahead) * (moved - weights)).sum()) < 0.0:

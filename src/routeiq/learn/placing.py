@@ -173,10 +173,12 @@ def _linear(arrays: Arrays, part: _Part, newcomer: Newcomer) -> dict[str, Any]:
 
 
 def _ensemble(arrays: Arrays, part: _Part, newcomer: Newcomer) -> dict[str, Any]:
-    """Place in the tables and the linear part alike; what the tables expect adds up to the mean with the offset."""
-    tables = [name for name in ("category_score", "kind_score") if name in arrays]
-    placed = {name: _column(arrays[name], np.asarray(arrays[name], dtype=np.float64) @ part.share) for name in tables}
-    return {**_linear(arrays, part, newcomer), **placed}
+    """Place in category table and linear part alike; what the table expects adds up to the mean with the offset."""
+    table = np.asarray(arrays["category_score"], dtype=np.float64)
+    return {
+        **_linear(arrays, part, newcomer),
+        "category_score": _column(arrays["category_score"], table @ part.share),
+    }
 
 
 def _neighbours(arrays: Arrays, part: _Part, newcomer: Newcomer) -> dict[str, Any]:

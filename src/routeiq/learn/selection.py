@@ -5,7 +5,7 @@ it is better by more than one standard error of the paired difference, and none 
 left out of training, loses more than 2.5 points to the best fixed model.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -29,7 +29,7 @@ TASK_PROMPTS = 20
 ERRORS = 1.0
 DRAWS = 60
 SCORE_COUNTS = 0.5
-"""What a point of score at lambda 0 counts beside a point of AIQ, see `worth`."""
+"""What a point of score at lambda 0 counts beside a point of AIQ."""
 
 LAMBDAS = evaluate.LAMBDAS[::3]
 
@@ -128,8 +128,8 @@ def resampled(n: int, draws: int, seed: int) -> Floats:
     return np.concatenate([np.full((1, n), 1.0 / n), drawn])
 
 
-def select(field: Field) -> Selected:
-    """Return the option to serve: heads and belief in them, each with and without answer lengths, then their belief."""
+def select(field: Field, options: Sequence[Option] | None = None) -> Selected:
+    """Return the option to serve."""
     weights = resampled(len(field.judged), DRAWS, field.stack.lesson.seed)
     safe = {(h, b): field.worst_task(Option(h, b)) for h in FAMILIES for b in BELIEFS}
     default = next(
@@ -138,37 +138,31 @@ def select(field: Field) -> Selected:
     )
     plain = _value(field, default, weights)
     best = Selected(default, default, 0.0, safe[default.heads, default.believed])
-
-    def better(best: Selected, options: Iterable[Option]) -> Selected:
-        for option in options:
-            difference = _value(field, option, weights) - plain
-            gained = float(difference[0] - ERRORS * difference[1:].std())
-            if option != default and gained > best.better:
-                best = Selected(option, default, gained, safe[option.heads, option.believed])
-        return best
-
-    allowed = [heads for heads, loss in safe.items() if loss >= WORST_TASK]
-    best = better(best, (Option(*heads, tokens) for heads in allowed for tokens in (0.0, TOKENS_BELIEVED)))
-    return better(best, [replace(best.option, tokens=tokens) for tokens in TOKEN_BELIEFS])
+    every = options or [Option(h, b, t) for h in FAMILIES for b in BELIEFS for t in TOKEN_BELIEFS]
+    for option in every:
+        loss = safe.get((option.heads, option.believed), 0.0)
+        if loss < WORST_TASK or option == default:
+            continue
+        difference = _value(field, option, weights) - plain
+        better = float(difference[0] - ERRORS * difference[1:].std())
+        if better > best.better:
+            best = Selected(option, default, better, loss)
+    return best
 
 
-def worth(judged: Judged, choices: Choices, weights: Floats, best: int) -> Floats:
-    """Return what choices (L, n), lambda 0 first, are worth under each weighting of the prompts, shape (w,).
-
-    That is AIQ, the same up to the cost of the best fixed model only, and half the score. Where the dearest model costs
-    many times what the best one does, nearly all of AIQ is read beyond what anybody would pay, and saving is not seen.
-    """
+def worth(judged: Judged, choices: Choices, weights: Floats) -> Floats:
+    """Return AIQ and half the score of choices (L, n), lambda 0 first, under each weighting of the prompts, (w,)."""
     scores, costs = (part @ weights.T for part in judged.taken(choices))
     fixed_cost = weights @ judged.cost_usd
     found = np.empty(len(weights))
     for w in range(len(weights)):
         vertices = evaluate.hull(costs[:, w], scores[:, w])
-        low, price, high = float(fixed_cost[w].min()), float(fixed_cost[w, best]), float(fixed_cost[w].max())
-        found[w] = SCORE_COUNTS * scores[0, w] + sum(evaluate.aiq(*vertices, low, end) for end in (price, high))
+        low, high = float(fixed_cost[w].min()), float(fixed_cost[w].max())
+        found[w] = evaluate.aiq(*vertices, low, high) + SCORE_COUNTS * scores[0, w]
     return found
 
 
 def _value(field: Field, option: Option, weights: Floats) -> Floats:
-    """Return what an option is worth under each weighting of the prompts (w,), the mean over the runs; see `worth`."""
-    found = [worth(field.judged, field.choices(run, option), weights, field.reference.best) for run in field.runs]
+    """Return what an option is worth under each weighting of the prompts, the mean over the runs, (w,)."""
+    found = [worth(field.judged, field.choices(run, option), weights) for run in field.runs]
     return np.asarray(np.mean(found, axis=0))

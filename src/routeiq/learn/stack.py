@@ -130,7 +130,7 @@ class Stack:
         """Return the sealed artifact of `ensemble`, or of `linear` where inputs do not bend, with heads fitted to all
         prompts.
         """
-        heads, (category, ridge, residual, kinds) = self.heads(), FAMILIES[family]
+        heads, (category, ridge, residual) = self.heads(), FAMILIES[family]
         linear = ridge * heads.ridge + residual * heads.residual
         inputs = self.inputs
 
@@ -158,10 +158,6 @@ class Stack:
                 "piece_anchor": hardness.word_anchors(inputs.plain, inputs.words, self.lesson.seed).astype(np.float32),
                 "novelty": novelty,
             }
-            if kinds:
-                kind_weights, kind_offset = raw(heads.kind, heads.kind_offset)
-                kind_score = kinds * heads.kind_table
-                arrays |= {"kind_weights": kind_weights, "kind_offset": kind_offset, "kind_score": kind_score}
         said = {
             "heads": family,
             "believed": round(believed, 4),

@@ -11,11 +11,9 @@ from routeiq.core.candidate import Candidate
 from routeiq.core.errors import ArtifactError, DataError
 from routeiq.core.request import RouteRequest
 from routeiq.learn import ensemble, fixed, irt, knn, linear, thompson
-from routeiq.learn.geometry import Singles
 from routeiq.learn.matrix import OutcomeMatrix
 from routeiq.learn.newcomer import Factors, Newcomer
 from routeiq.learn.placing import Price, place, supported
-from routeiq.learn.stack import Stack
 from routeiq.routing.stages import Features, View
 from routeiq.routing.strategies import recipe
 from routeiq.routing.table import CandidateTable
@@ -105,19 +103,10 @@ def test_only_prompts_that_can_be_asked_are_chosen() -> None:
     assert len(factors.design(20, 0, range(10, 15))) == 5
 
 
-class Kinds:
-    """`ensemble` as `auto` may choose it, with kinds of prompts."""
-
-    @staticmethod
-    def fit(matrix: OutcomeMatrix, found: Singles, embedder: str) -> Artifact:
-        """Return the artifact."""
-        return Stack.of(matrix, found, embedder, 0).artifact("ensemble", "kinds+residual", 1.0, {}, {})
-
-
-@pytest.mark.parametrize("name", [*FAMILIES, "kinds"])
+@pytest.mark.parametrize("name", FAMILIES)
 def test_the_artifact_expects_what_was_told(name: str) -> None:
     """On verse the new model is among the good ones, on maths among the bad, as its answers were; others stay."""
-    family: Any = FAMILIES.get(name, Kinds)
+    family = FAMILIES[name]
     artifact: Artifact = family.fit(MATRIX, vectors(MATRIX), "words@1")
     placed = place(artifact, "rhymer", rhymer(), Price(1e-7, 2e-7), {"by": "reference"})
     assert placed.manifest.candidates == (*MATRIX.models, "rhymer")

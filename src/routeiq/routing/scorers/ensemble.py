@@ -10,11 +10,6 @@ models, l landmarks and c categories of training prompts:
     believed (2,)                                   how much of what differs from the mean is believed: score, tokens
     token_weights (m, l), token_offset (m,)         logarithm of expected output tokens over the model's mean
     typical_cost (1,)                               mean cost of a request over models and prompts, US dollars
-
-and may have, for h kinds of prompts that training outcomes showed:
-
-    kind_weights (h, l), kind_offset (h,)           logits of the kind a prompt is of
-    kind_score (h, m)                               what the kinds contribute to the expected score
 """
 
 from dataclasses import dataclass, field
@@ -37,15 +32,14 @@ _SHAPES = {
     "input_line": "2m",
     "category_weights": "cl", "category_offset": "c", "category_score": "cm",
 }  # fmt: skip
-_KINDS = {"kind_weights": "hl", "kind_offset": "h", "kind_score": "hm"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EnsembleScorer:
     """Predicts from category and prompt. Candidates the artifact was not trained on get NaN.
 
-    `functions` gives the logits of the categories (c), the linear part of the scores (n), the logarithms of the
-    token ratios (n) and the logits of the kinds (h).
+    `functions` gives the logits of the categories (c), the linear part of the scores (n) and the logarithms of the
+    token ratios (n).
     """
 
     binding: Binding
@@ -54,28 +48,24 @@ class EnsembleScorer:
     novelty: Novelty
     functions: Linear
     category_score: Floats = field(repr=False)
-    kind_score: Floats = field(repr=False)
     believed: tuple[float, float]
     name: str = "ensemble"
 
     @classmethod
     def from_artifact(cls, artifact: Artifact, table: CandidateTable) -> "EnsembleScorer":
         """Return the scorer over a table; raises ArtifactError, CandidateMismatch."""
-        has_kinds = "kind_weights" in artifact.arrays
-        arrays = checked(artifact, _SHAPES | _KINDS if has_kinds else _SHAPES)
+        arrays = checked(artifact, _SHAPES)
         binding = Binding.of(artifact, table)
         parts = (
             (np.asarray(arrays["category_weights"]), np.asarray(arrays["category_offset"])),
             binding.rows(arrays["weights"], arrays["offset"]),
             binding.rows(arrays["token_weights"], arrays["token_offset"]),
-            *([(np.asarray(arrays["kind_weights"]), np.asarray(arrays["kind_offset"]))] if has_kinds else []),
         )
         weights, offset = (np.concatenate(part) for part in zip(*parts, strict=True))
         believed = (float(arrays["believed"][0]), float(arrays["believed"][1]))
         return cls(
             binding, Reading.of(arrays), Kernel.of(arrays), Novelty.of(arrays), Linear.of(weights, offset),
-            binding.pick(arrays["category_score"], 0.0),
-            binding.pick(arrays["kind_score"], 0.0) if has_kinds else np.zeros((0, binding.column.size)), believed,
+            binding.pick(arrays["category_score"], 0.0), believed,
         )  # fmt: skip
 
     def predict(self, view: View) -> Prediction:
@@ -86,12 +76,11 @@ class EnsembleScorer:
         scaled = self.kernel.scaled(self.reading.input(view, vector))
         values = self.functions(self.kernel(scaled))
         c, n = len(self.category_score), binding.column.size
-        heads = _expected(values[:c], self.category_score) + values[c : c + n]
-        if len(self.kind_score):
-            heads = heads + _expected(values[c + 2 * n :], self.kind_score)
+        likely = np.exp(values[:c] - values[:c].max())
+        heads = np.einsum("c,cn->n", likely / likely.sum(), self.category_score) + values[c : c + n]
         believed = self.believed[0] * self._trust(view, vector, values[:c], scaled)
         score = binding.prior_score + believed * (heads - binding.prior_score)
-        return binding.prediction(view, squashed(score), binding.tokens(self.believed[1] * values[c + n : c + 2 * n]))
+        return binding.prediction(view, squashed(score), binding.tokens(self.believed[1] * values[c + n :]))
 
     def _trust(self, view: View, vector: Singles, logits: Floats, scaled: Singles) -> float:
         """Return how much a prompt is like the training ones and their tasks, 0..1."""
@@ -101,9 +90,3 @@ class EnsembleScorer:
         familiar = self.reading.familiarity(near)
         words = scaled[scaled.size - self.reading.piece_table.shape[1] :]
         return familiar * self.novelty.believed(logits, near, words) if view.request.text else familiar
-
-
-def _expected(logits: Floats, score: Floats) -> Floats:
-    """Return the scores (c, n) of classes in the mean over their probabilities, from logits (c,), shape (n,)."""
-    likely = np.exp(logits - logits.max())
-    return np.asarray(np.einsum("c,cn->n", likely / likely.sum(), score))
