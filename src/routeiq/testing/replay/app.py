@@ -241,12 +241,18 @@ class _Desk:
         return _json({"object": "list", "data": rows})
 
     async def count_tokens(self, request: Request) -> Response:
+        return await self._counted(MESSAGES, request)
+
+    async def count_input_tokens(self, request: Request) -> Response:
+        return await self._counted(RESPONSES, request, object="response.input_tokens")
+
+    async def _counted(self, surface: Surface, request: Request, **more: str) -> Response:
         try:
-            call = MESSAGES.read(_parse(await request.body()))
+            call = surface.read(_parse(await request.body()))
         except BadRequest as error:
             refused = ProviderError(400, "invalid_request_error", None, str(error))
-            return Response(MESSAGES.error(refused, self._provider.serial()), 400, media_type=_JSON)
-        return _json({"input_tokens": estimate_tokens(call.prompt)})
+            return Response(surface.error(refused, self._provider.serial()), 400, media_type=_JSON)
+        return _json({**more, "input_tokens": estimate_tokens(call.prompt)})
 
     async def control(self, request: Request) -> Response:
         try:
@@ -289,6 +295,7 @@ def build_app(provider: Provider) -> Starlette:
             Route("/v1/embeddings", _EmbeddingEndpoint(provider), methods=["POST"]),
             Route("/v1/models", desk.models, methods=["GET"]),
             Route("/v1/messages/count_tokens", desk.count_tokens, methods=["POST"]),
+            Route("/v1/responses/input_tokens", desk.count_input_tokens, methods=["POST"]),
             Route("/control", desk.control, methods=["POST"]),
             Route("/control/journal", desk.journal, methods=["GET"]),
             Route("/control/counts", desk.counts, methods=["GET"]),

@@ -7,6 +7,7 @@ import json
 import openai
 import pytest
 
+from routeiq.testing.replay import ReplayProcess
 from routeiq.testing.tasks import Task, ToolCall
 
 MODEL = "sim-large"
@@ -68,3 +69,13 @@ def test_a_response_after_a_functions_result_is_a_text(openai_client: openai.Ope
     ]
     reply = openai_client.responses.create(model=MODEL, input=items, tools=_flat(call_task))
     assert reply.output_text
+
+
+def test_input_is_counted_without_an_answer(openai_client: openai.OpenAI, provider: ReplayProcess) -> None:
+    """The count grows with the input, and the journal does not list the count as a call."""
+    counts = [
+        openai_client.responses.input_tokens.count(model=MODEL, input=text) for text in ("short", "far longer, so")
+    ]
+    assert counts[0].object == "response.input_tokens"
+    assert counts[0].input_tokens < counts[1].input_tokens
+    assert provider.journal() == []
