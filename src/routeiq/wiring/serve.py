@@ -71,6 +71,7 @@ def app(
 ) -> "Edge":
     """Serve mode: return our edge around LiteLLM's application. One of several workers has siblings and a foreman."""
     from routeiq.adapters.litellm import host, refusals, translate
+    from routeiq.adapters.litellm.direct import DirectExecutor
     from routeiq.http.admin import AdminDoor
     from routeiq.http.audit import AuditEndpoint
     from routeiq.http.config_sync import ReloadEndpoint, open_form
@@ -98,6 +99,7 @@ def app(
     async def started() -> None:
         lines.adopt()
         host.cancel_with_client()
+        asyncio.get_running_loop().set_default_executor(DirectExecutor())
         if preloaded is None:
             await asyncio.to_thread(_load_the_rest, inner)
         await shared.start(flow, forked=siblings is not None)
