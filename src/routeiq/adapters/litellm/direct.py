@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 PREFIX = "openai/"
-"""Models of this provider are called without a look at files, metadata servers or tokens that are to be renewed."""
+"""Models of this provider are called without a look at files, metadata servers or tokens that expire."""
 
 
 class DirectExecutor(ThreadPoolExecutor):
@@ -34,8 +34,8 @@ class DirectExecutor(ThreadPoolExecutor):
 def only_builds(fn: Callable[..., Any]) -> bool:
     """Return whether a call is LiteLLM's preparation of an asynchronous chat completion that cannot block.
 
-    That is `partial(Context.run, partial(completion, acompletion=True, ...))` for a model of OpenAI's form with a key of
-    its own (a missing one may be looked for in a secret manager) and without a mocked answer (which may sleep).
+    That is `partial(Context.run, partial(completion, acompletion=True, ...))` for a model of OpenAI's form with a key
+    of its own (a missing one may be looked for in a secret manager) and without a mocked answer (which may sleep).
     """
     if type(fn) is not partial or len(fn.args) != 1 or not isinstance(getattr(fn.func, "__self__", None), Context):
         return False
