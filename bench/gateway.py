@@ -2,6 +2,7 @@
 
     python bench/gateway.py                 # six rounds each, a few minutes
     python bench/gateway.py --workers 2     # two workers each
+    python bench/gateway.py --prices model_info    # prices where stock LiteLLM need not enter them with every call
     python bench/gateway.py --once          # a few requests, to show that it runs
     python bench/gateway.py --json FILE     # write the figures too
 
@@ -24,6 +25,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import psutil
@@ -40,6 +42,7 @@ from routeiq.testing.tasks import Task, all_tasks
 from routeiq.testing.tasks.models import MODELS
 
 ALIAS = "auto"
+PRICES = ("input_cost_per_token", "output_cost_per_token")
 KEY = "sk-bench-0123456789abcdef"
 CONNECTIONS = 8
 GROUP = 20
@@ -95,6 +98,13 @@ def teach(folder: Path, tasks: list[Task]) -> Path:
     write(data, models, rows)
     train(data, (SUITE,), FileArtifactStore(), str(folder / "knn.npz"))
     return folder / "knn.npz"
+
+
+def priced_in_model_info(config: dict[str, Any]) -> None:
+    """Move the prices of all models from `litellm_params`, where LiteLLM enters them anew with every call."""
+    for model in config["model_list"]:
+        params, info = model["litellm_params"], model.setdefault("model_info", {})
+        info.update({name: params.pop(name) for name in PRICES if name in params})
 
 
 @contextmanager
@@ -245,6 +255,7 @@ def main() -> None:
     parser.add_argument("--once", action="store_true", help="a few requests, to show that it runs")
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--workers", type=int, default=1, help="worker processes of each side")
+    parser.add_argument("--prices", choices=("litellm_params", "model_info"), default="litellm_params")
     parser.add_argument("--requests", type=int, default=400, help="per round and server")
     parser.add_argument("--json", type=Path, help="write the figures to a file")
     given = parser.parse_args()
@@ -257,12 +268,14 @@ def main() -> None:
         section = {"strategy": "knn", "artifact": str(artifact), "aliases": {ALIAS: {}}}
         with ReplayProcess.start(time_scale=float("inf")) as provider:
             config = configuration(models, provider.openai_base_url, ALIAS, section)
+            if given.prices == "model_info":
+                priced_in_model_info(config)
             with stock(folder, config, given.workers) as left, routed(folder, config, given.workers) as right:
                 asyncio.run(measure((left, right), rounds, requests, [task.prompt for task in tasks]))
                 figures = result(left, right, (left.memory_mb(), right.memory_mb()))
     print(
         f"{platform.machine()}, Python {platform.python_version()}, {rounds} rounds of {requests} requests each, "
-        f"{given.workers} worker(s) each, load {os.getloadavg()[0]:.1f}"
+        f"{given.workers} worker(s) each, prices in {given.prices}, load {os.getloadavg()[0]:.1f}"
     )
     for key, value in figures.items():
         print(f"  {key:<28} {value:10.2f}")
