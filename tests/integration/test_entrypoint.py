@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 
 from tests.integration.proxy import ROOT
 from tests.integration.serving import free_port
-from tests.integration.test_supervisor import LIMIT_S, Gateway, eventually
+from tests.integration.test_supervisor import Gateway, attended, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -35,18 +34,8 @@ def begun(folder: Path, *command: str) -> Iterator[Gateway]:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    gateway = Gateway(process, port, folder)
-    reader = threading.Thread(target=gateway.read, daemon=True)
-    reader.start()
-    try:
+    with attended(process, port, folder) as gateway:
         yield gateway
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-        reader.join(LIMIT_S)
-        assert process.stdout is not None
-        process.stdout.close()
 
 
 SUPERVISED = (sys.executable, "-m", "tests.integration.supervised", "{port}", "2")

@@ -120,14 +120,8 @@ class Gateway:
 
 
 @contextmanager
-def running(folder: Path, workers: int = 2, **settings: str) -> Iterator[Gateway]:
-    """A gateway whose workers have all answered."""
-    port = free_port()
-    command = [sys.executable, "-m", "tests.integration.supervised", str(port), str(workers)]
-    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", **settings}
-    process = subprocess.Popen(
-        command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+def attended(process: "subprocess.Popen[str]", port: int, folder: Path) -> Iterator[Gateway]:
+    """A gateway whose output is read while it runs, and which is dead afterwards."""
     gateway = Gateway(process, port, folder)
     reader = threading.Thread(target=gateway.read, daemon=True)
     reader.start()
@@ -140,6 +134,19 @@ def running(folder: Path, workers: int = 2, **settings: str) -> Iterator[Gateway
         reader.join(LIMIT_S)
         assert process.stdout is not None
         process.stdout.close()
+
+
+@contextmanager
+def running(folder: Path, workers: int = 2, **settings: str) -> Iterator[Gateway]:
+    """A gateway whose workers have all answered."""
+    port = free_port()
+    command = [sys.executable, "-m", "tests.integration.supervised", str(port), str(workers)]
+    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", **settings}
+    process = subprocess.Popen(
+        command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    with attended(process, port, folder) as gateway:
+        yield gateway
 
 
 class Load:

@@ -17,6 +17,7 @@ from routeiq.converging import Convergence
 from routeiq.core.ports import Authenticator
 from routeiq.flow import RequestFlow
 from routeiq.guard.drain import Drain
+from routeiq.guard.tasks import Errands
 from routeiq.wiring.collecting import collect_as_memory_grows
 from routeiq.wiring.gateway import Gateway, assemble
 from routeiq.wiring.host import candidates_of, register
@@ -94,7 +95,7 @@ def app(
     renewal = Renewal(gateway)
     live = live_of(gateway, siblings, foreman, lonely=siblings is not None and siblings.count > 1)
 
-    collecting: list[asyncio.Task[None]] = []
+    collecting = Errands()
 
     async def started() -> None:
         lines.adopt()
@@ -107,14 +108,13 @@ def app(
         await live.start()
         renewal.start(live.reloader, edge.traffic)
         _spare_the_collector()
-        collecting.append(asyncio.create_task(collect_as_memory_grows()))
+        collecting.start(collect_as_memory_grows())
         if siblings is not None:
             await siblings.open(gateway.metrics.render)
         logger.info("RouteIQ %s serves snapshot %s", __version__, gateway.flow.holder.current.version)
 
     async def stopped() -> None:
-        for task in collecting:
-            task.cancel()
+        await collecting.end()
         await live.close()
         await renewal.close()
         if siblings is not None:
