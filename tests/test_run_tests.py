@@ -75,6 +75,15 @@ def test_many_failures_or_a_broken_run_are_final(run: Run, failed: int, status: 
     assert not any("--last-failed" in call for call in run.calls())
 
 
+def test_lines_of_a_log_are_no_failures(run: Run) -> None:
+    """What a failed test logged may look like pytest's word for a failure, and counts as none."""
+    logged = "ERROR    routeiq.outcome_log:writer.py:89 it is locked\n" * 9
+    (run.folder / "failed").write_text(logged + "FAILED tests/x.py::test_y - it did\n")
+    (run.folder / "status").write_text("1")
+    assert run.tests() == 0
+    assert any("--last-failed " in call for call in run.calls())
+
+
 def test_named_tests_are_run_alone(run: Run) -> None:
     """Arguments go to pytest as they are."""
     assert run.tests(0, 1, 0, "tests/unit", "-k", "reward") == 0
