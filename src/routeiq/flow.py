@@ -39,6 +39,9 @@ ABANDONED_AFTER_S = 1_800.0
 ENDED_KEPT = 256
 """How many passages are remembered after their end, for what the host still asks (response headers, late events)."""
 
+HELD_S = 10.0
+"""How long the end of a broken stream waits to be recorded for the end of the answer, which a slow client may delay."""
+
 ABANDONED = "Abandoned"
 """Stands for an error's class name in the outcome of a request whose end was never reported."""
 
@@ -57,6 +60,7 @@ class Passage:
     begun, in order; `since` is when the last of them was (before that, when the request came in), in seconds of the
     clock that never goes back. `spent_s` is
     what preparing and deciding took, without what the host does in between. `placement` is the request's arm.
+    `delivered` are the events of a stream that were sent so far, where somebody counts them.
     """
 
     request: RouteRequest
@@ -102,6 +106,8 @@ class RequestFlow:
     met: Callable[[object, Caller], None] = _nobody
     _passages: "OrderedDict[str, Passage]" = field(default_factory=OrderedDict)
     _ended: "OrderedDict[str, Passage]" = field(default_factory=OrderedDict)
+    _counting: set[str] = field(default_factory=set)
+    _held: dict[str, tuple[Passage, Outcome]] = field(default_factory=dict)
     _turns: dict[str, int] = field(default_factory=dict)
     _embedding: int = 0
     _threads: ThreadPoolExecutor | None = None
@@ -133,7 +139,6 @@ class RequestFlow:
                 retries=max(0, len(passage.tried) - 1),
                 streamed=passage.request.stream,
                 error=error,
-                delivered=passage.delivered or None,
             ),
         )
 
@@ -371,8 +376,23 @@ class RequestFlow:
         if passage.call is not None:
             passage.call.first_at = self.clock.monotonic()
 
+    def counting(self, request_id: str) -> None:
+        """Note that somebody counts what is delivered of an answer, and will call `counted` when that is over."""
+        self._counting.add(request_id)
+
+    def counted(self, request_id: str) -> None:
+        """Note that no more is delivered of an answer, and record the end that was held back for this."""
+        self._counting.discard(request_id)
+        held = self._held.pop(request_id, None)
+        if held is not None:
+            self._record(*held)
+
     def observe(self, passage: Passage, outcome: Outcome) -> None:
-        """Record the end of the request; only the first call for a passage counts."""
+        """Record the end of the request; only the first call for a passage counts.
+
+        The host may know that a stream broke before all was sent that it had read of it. Where that is counted, such an
+        end is recorded when the answer is over, or after `HELD_S`.
+        """
         if passage.ended:
             return
         passage.ended = True
@@ -381,6 +401,16 @@ class RequestFlow:
             self.release(passage, None, ok=False, blamed=False)
         ok, blamed = outcome.status is Status.SUCCESS, outcome.status is Status.FAILURE
         self.release(passage, outcome.latency_s, ok, blamed, outcome.ttft_s)
+        request_id = passage.request.id
+        if ok or not outcome.streamed or request_id not in self._counting:
+            self._record(passage, outcome)
+            return
+        self._held[request_id] = passage, outcome
+        asyncio.get_running_loop().call_later(HELD_S, self.counted, request_id)
+
+    def _record(self, passage: Passage, outcome: Outcome) -> None:
+        if outcome.status is not Status.SUCCESS and passage.delivered:
+            outcome = replace(outcome, delivered=passage.delivered)
         self.log.record_outcome(outcome)
         self.telemetry.ended(outcome)
         self._learn(passage, outcome)
@@ -436,6 +466,8 @@ class RequestFlow:
         """Make everything durable and stop."""
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
+        for request_id in tuple(self._held):
+            self.counted(request_id)
         self.learners.close()
         for part in (self.conversations, self.experiments):
             if part is not None:

@@ -135,6 +135,7 @@ class Edge:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         arrival = arrive(scope["headers"], self._sample_ratio)
         exchange = self.traffic.enter(scope["path"])
+        self._flow.counting(arrival.call_id)
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -160,6 +161,7 @@ class Edge:
         finally:
             CURRENT.reset(token)
             self.traffic.leave(exchange)
+            self._flow.counted(arrival.call_id)
             follow_up(self._flow, exchange, self._flow.passage(arrival.call_id))
 
     async def _through(

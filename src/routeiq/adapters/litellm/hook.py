@@ -262,7 +262,6 @@ class RouteIQHook(CustomLogger):  # type: ignore[misc] # LiteLLM ships no usable
             retries=max(0, len(passage.tried) - 1),
             streamed=passage.request.stream,
             error=error,
-            delivered=passage.delivered if passage.request.stream and passage.delivered else None,
         )
 
 
