@@ -1,13 +1,15 @@
 """Time the gateway against the same LiteLLM without RouteIQ: throughput, latency, memory.
 
-    python bench/gateway.py                 # six rounds each, a few minutes
+    python bench/gateway.py                 # twenty-four rounds each, a few minutes
     python bench/gateway.py --workers 2     # two workers each
     python bench/gateway.py --prices model_info    # prices where stock LiteLLM need not enter them with every call
     python bench/gateway.py --once          # a few requests, to show that it runs
     python bench/gateway.py --json FILE     # write the figures too
 
 Both servers run side by side over one replay provider without latency, with the same models and the same virtual
-model; they take turns under load, so that whatever else the machine does hits both. The stock one lets LiteLLM choose.
+model; they take turns under load, in short rounds, so that whatever else the machine does hits both. The stock one lets
+LiteLLM choose. Each has answered a call of every kind before its memory is read: a chat alone leaves a quarter of what
+LiteLLM loads unloaded.
 """
 
 import argparse
@@ -47,6 +49,14 @@ KEY = "sk-bench-0123456789abcdef"
 CONNECTIONS = 8
 GROUP = 20
 """How many requests one side is sent one by one before it is the other's turn."""
+
+KINDS: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"messages": [{"role": "user", "content": "warm up"}], "stream": True},
+    "/v1/messages": {"messages": [{"role": "user", "content": "warm up"}], "max_tokens": 16},
+    "/v1/responses": {"input": "warm up"},
+    "/v1/completions": {"prompt": "warm up"},
+}
+"""What is asked beside plain chat completions, once each."""
 
 QUIET_S = 2.0
 """The pause after the bursts, in which both sides finish what they put off."""
@@ -168,6 +178,16 @@ async def ready(session: aiohttp.ClientSession, side: Side) -> None:
             return
 
 
+async def ask_all_kinds(session: aiohttp.ClientSession, side: Side) -> None:
+    """Send one call of each further kind, so that both have loaded what real traffic makes them load."""
+    for path, body in KINDS.items():
+        headers = {"authorization": f"Bearer {KEY}"}
+        async with session.post(f"{side.url}{path}", json={"model": ALIAS, **body}, headers=headers) as answer:
+            if answer.status != 200:
+                raise RuntimeError(f"{side.name} answered {answer.status} to {path}: {(await answer.text())[:300]}")
+            await answer.read()
+
+
 async def burst(session: aiohttp.ClientSession, side: Side, prompts: list[str]) -> None:
     """Send prompts over a fixed number of connections, as fast as they are answered."""
     waiting = iter(prompts)
@@ -195,7 +215,8 @@ async def measure(sides: tuple[Side, Side], rounds: int, requests: int, prompts:
     for side in sides:
         async with connected() as session:
             await ready(session, side)
-            await burst(session, side, prompts[: requests // 2])
+            await ask_all_kinds(session, side)
+            await burst(session, side, prompts[: 2 * requests])
         side.per_second.clear()
         side.cpu_ms.clear()
     for turn in range(rounds):
@@ -253,10 +274,10 @@ def main() -> None:
     """Run the benchmark and print its figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--once", action="store_true", help="a few requests, to show that it runs")
-    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=24)
     parser.add_argument("--workers", type=int, default=1, help="worker processes of each side")
     parser.add_argument("--prices", choices=("litellm_params", "model_info"), default="litellm_params")
-    parser.add_argument("--requests", type=int, default=400, help="per round and server")
+    parser.add_argument("--requests", type=int, default=100, help="per round and server")
     parser.add_argument("--json", type=Path, help="write the figures to a file")
     given = parser.parse_args()
     rounds, requests = (1, 20) if given.once else (given.rounds, given.requests)

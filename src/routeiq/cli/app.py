@@ -4,53 +4,57 @@
 """
 
 import sys
-from collections.abc import Callable, Sequence
-from typing import Annotated
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any, Final
 
 import typer
 
 from routeiq import __version__
-from routeiq.cli.admin import group as admin_group
-from routeiq.cli.calibrate import calibrate
-from routeiq.cli.check import check
-from routeiq.cli.decide import decide
-from routeiq.cli.demo import add_to as add_demo
-from routeiq.cli.environment import group as config_group
-from routeiq.cli.evaluation import evaluate
-from routeiq.cli.import_model import group as import_group
-from routeiq.cli.init import init
 from routeiq.cli.output import Reporter
-from routeiq.cli.route import route
-from routeiq.cli.serve import serve
-from routeiq.cli.sync import sync
-from routeiq.cli.train import train
-from routeiq.cli.version import version
-from routeiq.cli.workers import workers
 from routeiq.config.secrets import Secrets
 
 _HELP = "Route every prompt to the right model, on top of an unmodified LiteLLM proxy, and say why."
 
-_EXAMPLES: dict[Callable[..., None], str] = {
-    serve: "routeiq serve --config config.yaml --port 4000",
-    workers: "routeiq workers --config config.yaml --measure",
-    init: "routeiq init --config config.yaml --alias auto --write",
-    check: "routeiq check --config config.yaml",
-    route: 'routeiq route "What is 17 times 23?" --config config.yaml',
-    decide: (
+_COMMANDS: Final = {
+    "serve": ("serve:serve", "routeiq serve --config config.yaml --port 4000"),
+    "workers": ("workers:workers", "routeiq workers --config config.yaml --measure"),
+    "init": ("init:init", "routeiq init --config config.yaml --alias auto --write"),
+    "check": ("check:check", "routeiq check --config config.yaml"),
+    "route": ("route:route", 'routeiq route "What is 17 times 23?" --config config.yaml'),
+    "decide": (
+        "decide:decide",
         "routeiq decide --artifact knn.npz --data ./outcomes --suite mmlupro --split test --lambda sweep "
-        "--output decisions.parquet"
+        "--output decisions.parquet",
     ),
-    sync: "routeiq sync --source s3://models/gateway --dest /app/config --reload-url http://localhost:4000",
-    calibrate: (
+    "sync": (
+        "sync:sync",
+        "routeiq sync --source s3://models/gateway --dest /app/config --reload-url http://localhost:4000",
+    ),
+    "calibrate": (
+        "calibrate:calibrate",
         "routeiq calibrate --model new-model --artifact knn.npz --data ./outcomes --suite mmlupro "
-        "--output knn-new.npz --url http://127.0.0.1:4000"
+        "--output knn-new.npz --url http://127.0.0.1:4000",
     ),
-    version: "routeiq version --json",
+    "version": ("version:version", "routeiq version --json"),
+    "eval": (
+        "evaluation:evaluate",
+        "routeiq eval --artifact knn.npz --data ./outcomes --suite mmlupro --json eval.json --html eval.html",
+    ),
 }
+"""Where each command is, below this package, and an example of it."""
+
+_GROUPS: Final = {
+    "train": "train:train",
+    "admin": "admin:group",
+    "config": "environment:group",
+    "import": "import_model:group",
+}
+"""Where each group of commands is: a group, or a function that makes one."""
+
+_DEMO: Final = "demo"
 
 _WITHOUT_SECRETS = ("config", "version")
-
-_EVAL = "Example: routeiq eval --artifact knn.npz --data ./outcomes --suite mmlupro --json eval.json --html eval.html"
 
 
 def _say_version(wanted: bool) -> None:
@@ -59,8 +63,12 @@ def _say_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def application(reporter: Reporter) -> typer.Typer:
-    """Return the command line; `--debug` is noted with the reporter."""
+def application(reporter: Reporter, only: str | None = None) -> typer.Typer:
+    """Return the command line; `--debug` is noted with the reporter.
+
+    With `only` it has just that command, if there is one of the name: a gateway that runs for weeks does not hold what
+    training is made of.
+    """
     app = typer.Typer(name="routeiq", help=_HELP, no_args_is_help=True, rich_markup_mode="rich")
 
     @app.callback()
@@ -75,22 +83,30 @@ def application(reporter: Reporter) -> typer.Typer:
         if context.invoked_subcommand not in _WITHOUT_SECRETS:
             Secrets.of_process()
 
-    for command, example in _EXAMPLES.items():
-        app.command(epilog=f"Example: {example}")(command)
-    app.command("eval", epilog=_EVAL)(evaluate)
-    app.add_typer(train, name="train")
-    app.add_typer(admin_group(), name="admin")
-    app.add_typer(config_group(), name="config")
-    app.add_typer(import_group, name="import")
-    add_demo(app)
+    wanted = (only,) if only in (*_COMMANDS, *_GROUPS, _DEMO) else (*_COMMANDS, *_GROUPS, _DEMO)
+    for name in wanted:
+        if name in _COMMANDS:
+            place, example = _COMMANDS[name]
+            app.command(name, epilog=f"Example: {example}")(_found(place))
+        elif name in _GROUPS:
+            group = _found(_GROUPS[name])
+            app.add_typer(group if isinstance(group, typer.Typer) else group(), name=name)
+        else:
+            _found("demo:add_to")(app)
     return app
+
+
+def _found(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(f"routeiq.cli.{module}"), name)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status; `arguments` default to those of the process."""
-    reporter = Reporter()
+    reporter, given = Reporter(), sys.argv[1:] if arguments is None else list(arguments)
+    asked_for = next((argument for argument in given if not argument.startswith("-")), None)
     try:
-        application(reporter)(sys.argv[1:] if arguments is None else list(arguments), prog_name="routeiq")
+        application(reporter, asked_for)(given, prog_name="routeiq")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:  # noqa: BLE001 - the end of the command: every error becomes a message and a status

@@ -23,6 +23,7 @@ from routeiq.wiring.gateway import Gateway, assemble
 from routeiq.wiring.host import candidates_of, register
 from routeiq.wiring.learning import embedder_of, snapshot_of, warm
 from routeiq.wiring.live import live_of
+from routeiq.wiring.pages import use_large_pages
 from routeiq.wiring.renewing import Renewal
 from routeiq.wiring.telling import json_lines
 
@@ -102,12 +103,15 @@ def app(
         host.cancel_with_client()
         asyncio.get_running_loop().set_default_executor(DirectExecutor())
         if preloaded is None:
-            await asyncio.to_thread(_load_the_rest, inner)
+            # Not in a thread: nothing is served yet, and memory that a thread takes is not given back to the others.
+            _load_the_rest(inner)
         await shared.start(flow, forked=siblings is not None)
         gateway.audits.start()
         await live.start()
         renewal.start(live.reloader, edge.traffic)
         _spare_the_collector()
+        if preloaded is None:
+            use_large_pages()
         collecting.start(collect_as_memory_grows())
         if siblings is not None:
             await siblings.open(gateway.metrics.render)
