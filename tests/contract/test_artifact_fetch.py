@@ -305,6 +305,17 @@ def test_who_was_replaced_changes_nothing(tmp_path: Path) -> None:
     assert cache.state("s3://bucket/knn.npz").version == "new"
 
 
+def test_a_clock_that_was_set_back_keeps_nobody_from_looking(tmp_path: Path) -> None:
+    """A look of a moment ago is enough for all processes of a host; one that is yet to come is none."""
+    cache = ArtifactCache(tmp_path, 1)
+    cache.prepare("s3://bucket/knn.npz")
+    cache.look("s3://bucket/knn.npz")
+    assert cache.looked("s3://bucket/knn.npz", 60.0)
+    (looked,) = tmp_path.rglob("looked")
+    os.utime(looked, (time.time() + 3_600.0,) * 2)
+    assert not cache.looked("s3://bucket/knn.npz", 60.0)
+
+
 def test_what_another_took_over_is_left_to_it(files: Place, bringing: Bringing) -> None:
     """One that finds its part gone has been replaced: it changes nothing, and that is no trouble of the place."""
 

@@ -126,7 +126,8 @@ class ArtifactCache:
     def looked(self, address: str, within_s: float) -> bool:
         """Return whether somebody has looked at the address lately."""
         try:
-            return time.time() - (self._at(address) / "looked").stat().st_mtime < within_s
+            # A look that is yet to come is from before the clock was set back.
+            return 0.0 <= time.time() - (self._at(address) / "looked").stat().st_mtime < within_s
         except OSError:
             return False
 

@@ -1,7 +1,8 @@
 """When something that keeps failing is left alone for a while: the circuit breaker as a pure state machine.
 
 Owns what trips a breaker, how long it stays open, and what a probe says. Time is an argument, in seconds since the
-epoch, because workers share it. Who is asked when, and what workers tell each other, is `guard.breakers`' business.
+epoch, because workers share it; as such clocks are set back at times, what lies further ahead than it could last counts
+as over. Who is asked when, and what workers tell each other, is `guard.breakers`' business.
 """
 
 from collections.abc import Iterable
@@ -72,16 +73,17 @@ class Window:
 
     def since(self, start: float, now: float) -> Tally:
         """Return the sum over the window, without whatever was before the end of the second of `start`."""
-        oldest = max(int(now - self.length_s), int(start))
+        newest = int(now + self.length_s)
+        oldest = max(int(now - self.length_s), int(start) if start <= newest else 0)
         total = Tally()
         for second, tally in self.seconds.items():
-            if second > oldest:
+            if oldest < second <= newest:
                 total += tally
         return total
 
     def _forget(self, now: float) -> None:
-        oldest = int(now - self.length_s)
-        for second in [second for second in self.seconds if second <= oldest]:
+        oldest, newest = int(now - self.length_s), int(now + self.length_s)
+        for second in [second for second in self.seconds if not oldest < second <= newest]:
             del self.seconds[second]
 
 
@@ -98,7 +100,7 @@ class Mark:
 
     def now(self, trip: Trip, now: float) -> State:
         """Return the state at a time."""
-        if self.state is State.OPEN and now - self.at >= trip.open_s:
+        if self.state is State.OPEN and abs(now - self.at) >= trip.open_s:
             return State.HALF_OPEN
         return self.state
 

@@ -179,7 +179,7 @@ class Breakers:
         if state is not State.HALF_OPEN:
             return state is State.OPEN
         breaker = self._breakers[unit]
-        return breaker.probing + (now - breaker.reserved < RESERVED_S) >= self.trip.probes
+        return breaker.probing + (abs(now - breaker.reserved) < RESERVED_S) >= self.trip.probes
 
     def _overdue(self) -> None:
         """Count calls that have been without an answer for too long, before they end."""
@@ -203,7 +203,7 @@ class Breakers:
         if bad:
             self._troubled.add(name)
             self._judge(now)
-        if name in self._troubled and (bad or now - breaker.told >= TOLD_S):
+        if name in self._troubled and (bad or abs(now - breaker.told) >= TOLD_S):
             self._tell(name, breaker, now)
 
     def _judge(self, now: float) -> None:

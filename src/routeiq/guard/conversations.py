@@ -102,7 +102,8 @@ class Conversations:
             return
         found = None if document is None else Conversation.decoded(document.value)
         here = self._known.get(key)
-        if found is not None and (here is None or found.at > here.at):
+        # A turn of this worker that is yet to come is from before the clock was set back.
+        if found is not None and (here is None or found.at > here.at or here.at > self.clock.now()):
             self._keep(key, found)
 
     def _keep(self, key: str, turn: Conversation) -> None:

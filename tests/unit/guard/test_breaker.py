@@ -194,6 +194,30 @@ def test_workers_that_count_at_once_lose_nothing() -> None:
     assert set(board.documents) == {"lone", "lone:one", "lone:two"}
 
 
+def test_a_clock_that_is_set_back_keeps_nobody_out() -> None:
+    """An hour back: what was open asks for a probe at once, what is closed trips anew, and neither counts old calls."""
+    clock = FakeClock(seconds=10_000.0)
+    of = breakers(clock)
+    calls(of, "small", 4, False)
+    calls(of, "lone", 5, False)
+    assert of.shut(["small", "lone"]) == {"lone"}
+    clock.advance(-3_600.0)
+    assert of.states()["lone"] is State.HALF_OPEN
+    assert of.shut(["lone"]) == frozenset()
+    of.chosen("lone")
+    of.end(of.begin("lone"), True)
+    assert of.states()["lone"] is State.CLOSED
+    calls(of, "small", 1, False)
+    assert of.shut(["small"]) == frozenset()
+    clock.advance(1.0)
+    calls(of, "lone", 5, False)
+    assert of.shut(["lone"]) == {"lone"}
+    clock.advance(-3_600.0)
+    of.chosen("lone")
+    clock.advance(-3_600.0)
+    assert of.shut(["lone"]) == frozenset()
+
+
 def test_odd_names_have_keys() -> None:
     """A model's name may hold anything; its key does not."""
     clock, board = FakeClock(), Board()

@@ -158,3 +158,17 @@ async def test_a_conversation_ends_with_its_time() -> None:
     assert at.memory.known(turn()) is None
     at.memory.turn(turn(session=None), at.told())
     assert at.memory.known(turn(session=None)) is None
+
+
+async def test_a_clock_that_is_set_back_does_not_hide_newer_turns() -> None:
+    """What another worker says after the clock was set back takes the place of a turn from before that."""
+    at = Scene()
+    at.state.go.set()
+    at.memory.turn(turn(), at.told())
+    await at.memory.close()
+    at.clock.advance(-600.0)
+    await at.state.put("affinity", _key(turn()), at.told("large").encoded())
+    await at.memory.ask(turn())
+    async with asyncio.timeout(30):
+        while at.memory.known(turn()) != at.told("large"):
+            await asyncio.sleep(0)
