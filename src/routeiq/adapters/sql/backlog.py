@@ -116,8 +116,8 @@ class Backlog:
                 number, item = self._queue.popitem(last=False)
                 batch.items[number] = item
             for feedback, future in self._feedback:
-                if not future.set_running_or_notify_cancel():
-                    continue
+                if future.cancelled():
+                    continue  # whoever sent it was told so, and sends it again
                 batch.feedback.append((feedback, future))
                 waiting = self._decisions.get(feedback.decision_id)
                 if waiting is not None and waiting[0] in self._queue:
@@ -135,24 +135,27 @@ class Backlog:
             oldest = next(iter(self._queue), self._next)
             passed = [future for upto, future in self._barriers if upto <= oldest]
             self._barriers = [(upto, future) for upto, future in self._barriers if upto > oldest]
-        for _, future in batch.feedback:
-            future.set_result(None)
-        for future in passed:
+        for future in (*(future for _, future in batch.feedback), *passed):
             if future.set_running_or_notify_cancel():
                 future.set_result(None)
 
-    def restore(self, batch: Batch, error: Exception) -> None:
-        """Put back what could not be written, and give the error to those who waited for it."""
+    def restore(self, batch: Batch, error: Exception | None) -> None:
+        """Put back what could not be written, and give the error to those who waited for it.
+
+        Without an error they go on waiting, for as long as they like.
+        """
         with self._changed:
             for number in sorted(batch.items, reverse=True):
                 self._queue[number] = batch.items[number]
                 self._queue.move_to_end(number, last=False)
             self._in_flight = 0
             self._trim()
+            if error is None:
+                self._feedback = [one for one in (*batch.feedback, *self._feedback) if not one[1].cancelled()]
+                self._barriers = [one for one in self._barriers if not one[1].cancelled()]
+                return
             barriers, self._barriers = self._barriers, []
-        for _, future in batch.feedback:
-            future.set_exception(error)
-        for _, future in barriers:
+        for _, future in (*batch.feedback, *barriers):
             if future.set_running_or_notify_cancel():
                 future.set_exception(error)
 

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from routeiq.adapters.sql.backlog import Backlog
 from routeiq.adapters.sql.rows import QueuedDecision, RowWriter
-from routeiq.adapters.sql.writer import LOGGER, Store, Writer
+from routeiq.adapters.sql.writer import LOGGER, Store, Writer, refused
 from routeiq.core.decision import Decision
 from routeiq.core.errors import StoreUnavailable, UnknownDecision
 from routeiq.core.outcome import Feedback, Outcome
@@ -193,7 +193,12 @@ class SqlOutcomeLog:
     async def _answered(self, future: "Future[None]") -> None:
         if self._closed and self._backlog.closing:
             raise StoreUnavailable("the outcome log is closed; send it again")
-        await self._bounded(asyncio.wrap_future(future))
+        try:
+            await self._bounded(asyncio.wrap_future(future))
+        except StoreUnavailable as error:
+            if self._writer.healthy:
+                raise
+            raise refused(self._writer.last_error_reason) from error
 
     async def _bounded(self, work: Awaitable[Answer]) -> Answer:
         try:

@@ -28,6 +28,14 @@ ROWS_AT_ONCE: Final = 16
 
 NEVER: Final = 1 << 62
 
+PASSING: Final = "locked"
+"""Why a store may refuse rows that it takes a moment later: whoever waits for an answer waits on, within its bound."""
+
+
+def refused(reason: str | None) -> StoreUnavailable:
+    """Return the error of what could not be stored for a reason."""
+    return StoreUnavailable(f"the outcome log cannot be written ({reason}); send it again")
+
 
 class Store(Protocol):
     """Where rows become durable. Used by one thread."""
@@ -86,7 +94,8 @@ class Writer:
         """Note that the store could not be used, say so once, and return the reason."""
         reason = self._store.reason_of(error)
         if self.healthy or reason != self.last_error_reason:
-            LOGGER.error("outcome log cannot be written (%s); records wait in memory, feedback is refused", reason)
+            words = "records wait in memory, and feedback is refused that cannot be stored in time"
+            LOGGER.error("outcome log cannot be written (%s); %s", reason, words)
         self.healthy, self.last_error_reason = False, reason
         return reason
 
@@ -113,8 +122,8 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - background loop: whatever went wrong is reported and tried again
             reason = self.failed(error)
             self._store.recover(reason)
-            refusal = StoreUnavailable(f"the outcome log cannot be written ({reason}); send it again")
-            self._backlog.restore(batch, refusal)
+            wait = reason == PASSING and not self._backlog.closing
+            self._backlog.restore(batch, None if wait else refused(reason))
             return False
         if rows and not self.healthy:
             LOGGER.warning("outcome log can be written again; %d records were dropped so far", self._backlog.dropped)

@@ -69,8 +69,12 @@ class Spill(SqliteStore):
         connection.execute("BEGIN IMMEDIATE")
         try:
             for table, _, found in rows.tables:
-                # The key is the first column of each table.
-                connection.executemany(f"DELETE FROM {table} WHERE {_KEYS[table]} = ?", [(row[0],) for row in found])  # noqa: S608
+                # The key is the first column of each table. One statement: between two the interpreter is fought for
+                # again, hundreds of times, while other workers wait for this transaction.
+                for start in range(0, len(found), AT_ONCE):
+                    keys = [row[0] for row in found[start : start + AT_ONCE]]
+                    marks = ", ".join("?" * len(keys))
+                    connection.execute(f"DELETE FROM {table} WHERE {_KEYS[table]} IN ({marks})", keys)  # noqa: S608
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:

@@ -5,6 +5,7 @@ Owns pragmas, and the words for what can go wrong with a file. Not shared betwee
 
 import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,10 @@ from routeiq.core.errors import RouteIQError
 
 BUSY_S: Final = 1.0
 """How long a statement waits for another process's transaction."""
+
+OPEN_AGAIN_S: Final = 0.02
+"""Between two tries to open a file, in as long as a statement waits: of two that make a new file a database at once one
+is refused without waiting, because neither could let go of what the other needs."""
 
 REASONS: Final = {
     "SQLITE_FULL": "disk_full",
@@ -61,9 +66,19 @@ class Database:
         if self._connection is not None and self._identity != _identity(self.path):
             self.discard()
         if self._connection is None:
-            self._connection = self._open()
+            self._connection = self._opened()
             self._identity = _identity(self.path)
         return self._connection
+
+    def _opened(self) -> sqlite3.Connection:
+        deadline = time.monotonic() + self._busy_s
+        while True:
+            try:
+                return self._open()
+            except sqlite3.Error as error:
+                if reason_of(error) != "locked" or time.monotonic() >= deadline:
+                    raise
+            time.sleep(OPEN_AGAIN_S)
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from routeiq.adapters.sql.sqlite import SqliteOutcomeLog, read_labelled
+from routeiq.adapters.sql.backlog import Backlog
+from routeiq.adapters.sql.sqlite import SqliteOutcomeLog, database, read_labelled
 from routeiq.core.errors import StoreUnavailable, UnknownDecision
 from tests.unit.adapters.records import SALT, WallClock, a_decision, a_request, an_outcome, some_feedback
 
@@ -149,8 +150,70 @@ async def test_a_place_that_may_not_be_written_is_reported(
     assert json.loads(done.stdout) == {"healthy": False, "reason": reason}
 
 
-async def test_a_locked_file_is_waited_for(tmp_path: Path) -> None:
-    """While another process holds the file feedback is refused; afterwards what waited is written."""
+async def test_feedback_waits_for_a_locked_file(tmp_path: Path) -> None:
+    """Feedback outlasts several tries to write while somebody else holds the file, and is refused in none of them."""
+    log = opened(tmp_path / "log.db", answer_s=60.0)
+    log.record_decision(a_request(1), a_decision(1), None)
+    await log.flush()
+    blocker = sqlite3.connect(tmp_path / "log.db", isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    given = asyncio.create_task(log.add_feedback(some_feedback(1)))
+    flushed = asyncio.create_task(log.flush())
+    await until(lambda: log.status().last_error_reason == "locked")
+    log.record_decision(a_request(2), a_decision(2), None)
+    second = asyncio.create_task(log.add_feedback(some_feedback(2)))
+    await asyncio.sleep(0.2)
+    assert not given.done()
+    assert not second.done()
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    await asyncio.gather(given, flushed, second)
+    assert log.status().healthy
+    await log.close()
+    kept = {record.decision.id: len(record.feedback) for record in read_labelled(tmp_path / "log.db")}
+    assert kept == {a_decision(1).id: 1, a_decision(2).id: 1}
+
+
+def test_feedback_that_nobody_waits_for_any_more_is_not_tried_again() -> None:
+    """After a failed try whoever was told to send it again is left out; the others keep their order and wait on."""
+    backlog = Backlog(10, 1_000_000)
+    given = [some_feedback(number) for number in range(3)]
+    first, gone = (backlog.add_feedback(one) for one in given[:2])
+    flushed, left = backlog.barrier(), backlog.barrier()
+    batch = backlog.take(10)
+    last = backlog.add_feedback(given[2])
+    assert gone.cancel()
+    assert left.cancel()
+    backlog.restore(batch, None)
+    again = backlog.take(10)
+    assert [one for one, _ in again.feedback] == [given[0], given[2]]
+    backlog.done(again)
+    assert [future.result(0) for future in (first, last, flushed)] == [None, None, None]
+
+
+def test_a_file_that_another_makes_a_database_is_opened_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite refuses at once, whatever its time limit, where two would turn a new file over; it is tried again."""
+    path = tmp_path / "new.db"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        other.execute("ROLLBACK")
+
+    monkeypatch.setattr(database.time, "sleep", pause)
+    ours = database.Database(path, busy_s=60.0)
+    assert ours.connection().execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert len(pauses) == 1
+    ours.discard()
+    other.close()
+
+
+async def test_a_file_that_stays_locked_is_said_to_be(tmp_path: Path) -> None:
+    """While another process holds the file for long feedback is refused; afterwards what waited is written."""
     log = opened(tmp_path / "log.db")
     log.record_decision(a_request(1), a_decision(1), None)
     await log.flush()
