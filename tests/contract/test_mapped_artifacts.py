@@ -1,6 +1,7 @@
 """Artifacts that stay in their file: the same to every strategy, shared by processes, released after it."""
 
 import gc
+import os
 import subprocess
 import sys
 import weakref
@@ -17,6 +18,7 @@ from routeiq.core.artifact import Artifact, Manifest
 from routeiq.core.candidate import Candidate
 from routeiq.core.errors import ArtifactError, SourceUnavailable
 from routeiq.routing import codec
+from routeiq.routing.scorers.neighbours import NeighbourScorer
 from routeiq.routing.snapshot import Route, Snapshot, SnapshotHolder
 from routeiq.routing.strategies import Tuning, build, recipe
 from routeiq.routing.table import CandidateTable
@@ -150,6 +152,59 @@ def test_a_process_holds_what_it_used_last(tmp_path: Path) -> None:
     memory.put(Path("d"), Artifact(made["a"].manifest, {"one": np.zeros(3_000)}))
     assert memory.get(Path("d")) is None
     assert memory.get(Path("a")) is made["a"]
+
+
+def test_files_that_did_not_change_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that serves holds an artifact of a path until either file is another, however alike; and checks it."""
+    read: list[str] = []
+    load = FileArtifactStore.load
+    monkeypatch.setattr(FileArtifactStore, "load", lambda self, name: read.append(name) or load(self, name))
+    store, path = FetchedArtifactStore(Shelf(tmp_path), ArtifactMemory(2**20)), str(tmp_path / "knn.npz")
+    FileArtifactStore().save(path, knn(10))
+    first = store.load(path)
+    assert store.load(path) is first
+    assert not first.arrays["points"].flags.writeable
+    content = (tmp_path / "knn.npz").read_bytes()
+    os.utime(path, ns=(1, 1))
+    second = store.load(path)
+    assert (second is first, second.manifest) == (False, first.manifest)
+    FileArtifactStore().save(path, knn(10, 0.25))
+    third = store.load(path)
+    assert third.manifest.sha256 != first.manifest.sha256
+    assert (store.load(path) is third, len(read)) == (True, 3)
+    (tmp_path / "knn.npz").write_bytes(content)
+    os.utime(path, ns=(2, 2))
+    with pytest.raises(ArtifactError):
+        store.load(path)
+
+
+def test_a_process_that_starts_holds_nothing(tmp_path: Path) -> None:
+    """What is read from a path before anything is served is not kept beside what serves; nor is what is too large."""
+    path = str(tmp_path / "knn.npz")
+    FileArtifactStore().save(path, knn(10))
+    starting = FetchedArtifactStore(Shelf(tmp_path), ArtifactMemory(2**20), strict=False)
+    assert starting.load(path) is not starting.load(path)
+    small = FetchedArtifactStore(Shelf(tmp_path), ArtifactMemory(100))
+    assert (small.load(path) is small.load(path), small.memory.bytes) == (False, 0)
+
+
+def test_versions_of_one_artifact_share_what_is_computed_from_it(tmp_path: Path) -> None:
+    """Two tables of the same candidates have one matrix of sums, others their own; it ends with who serves with it."""
+    made = knn(10)
+    made.arrays["score_sum"][:, 0] = 0.25
+    FileArtifactStore().save(str(tmp_path / "knn.npz"), made)
+    found = FetchedArtifactStore(Shelf(tmp_path), ArtifactMemory(2**20)).load(str(tmp_path / "knn.npz"))
+
+    def scorer(*names: str, price: float = 1e-6) -> NeighbourScorer:
+        return NeighbourScorer.from_artifact(found, CandidateTable(tuple(Candidate(n, price) for n in names)))
+
+    one, dearer, other = scorer("a", "b"), scorer("a", "b", price=2e-6), scorer("b", "a")
+    assert one.sums is dearer.sums
+    assert np.array_equal(other.sums.matrix[0], one.sums.matrix[1])
+    assert not np.array_equal(other.sums.matrix, one.sums.matrix)
+    alive = weakref.ref(one.sums)
+    del one, dearer
+    assert alive() is None
 
 
 class Shelf:

@@ -114,10 +114,15 @@ def _read(path: Path, strict: str) -> tuple[dict[str, Any], dict[KeyPath, tuple[
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     try:
-        node = yaml.compose(text, yaml.SafeLoader)
+        # Not libyaml's loader: a file that is nested deep enough would end the process.
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
         if node is not None and _values(node, {}) > LARGEST:
             raise ConfigError(f"{path}: its anchors, written out, are over {LARGEST:,} values; write out what is meant")
-        data = yaml.safe_load(text)
+        marker = _Marker(path, strict)
+        if node is not None:
+            marker.visit(node, ())  # before `<<` is resolved, which changes the nodes
+        data = None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
         raise ConfigError(_unreadable(path, error)) from None
     except RecursionError:
@@ -126,9 +131,6 @@ def _read(path: Path, strict: str) -> tuple[dict[str, Any], dict[KeyPath, tuple[
         data = {}
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected a mapping of sections (model_list, ...), found a {type(data).__name__}")
-    marker = _Marker(path, strict)
-    if node is not None:
-        marker.visit(node, ())
     return data, marker.marks
 
 

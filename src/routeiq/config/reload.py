@@ -7,10 +7,8 @@ report. Everything that can fail does so before the swap. What a source, LiteLLM
 import asyncio
 import logging
 import random
-import sys
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +17,7 @@ from routeiq.config.bringing import Bringing
 from routeiq.config.load import Settings
 from routeiq.config.rehearsal import rehearse
 from routeiq.config.sync import Syncer
+from routeiq.config.turns import Turns
 from routeiq.core.errors import ConfigError, RouteIQError, SourceUnavailable, UnknownVersion
 from routeiq.core.ports import Clock, Embedder
 from routeiq.routing.snapshot import Snapshot, SnapshotHolder
@@ -106,9 +105,6 @@ class _Version:
     digest: str
 
 
-TURN_S = 0.0005
-"""How long a configuration that is compiled keeps the interpreter when requests want it; Python's own is ten times."""
-
 Report = Callable[[SyncStatus], None]
 
 
@@ -153,6 +149,7 @@ class Reloader:
         self._syncer = syncer
         self._fetched = fetched
         self._artifacts = artifacts
+        self._turns = Turns()
         self._fetching, self._busy = asyncio.Lock(), asyncio.Lock()
         self._trouble: str | None = None
         self._try_again = False
@@ -215,7 +212,8 @@ class Reloader:
 
     async def _look(self, force: bool) -> SyncStatus:
         if self._artifacts is not None and (await self._differs() or self._try_again):
-            await self._bring(None)  # while this worker is not busy: what is new may take long to come
+            with self._turns.short():
+                await self._bring(None)  # while this worker is not busy: what is new may take long to come
         async with self._busy:
             seen = await asyncio.to_thread(self._watched.digest)
             self.status = replace(self.status, checked=self._clock.now())
@@ -318,10 +316,10 @@ class Reloader:
     async def _reload(self, seen: str) -> None:
         begun = self._clock.monotonic()
         try:
-            with _giving_way():
+            with self._turns.short():
                 version = await asyncio.to_thread(self._prepared, seen)
-            seen = version.digest
-            gone = await self._models.admit(version.settings.litellm)
+                seen = version.digest
+                gone = await self._models.admit(version.settings.litellm)
         except RouteIQError as error:
             self._rejected(self._watching(error.file, seen), begun, error.reason, error.message)
         except Exception as error:  # noqa: BLE001 - whatever keeps a version from serving, the old one goes on
@@ -389,17 +387,6 @@ class Reloader:
             rejected=self.status.rejected + 1,
         )
         self._report(self.status)
-
-
-@contextmanager
-def _giving_way() -> Iterator[None]:
-    """Have threads take turns more often: requests wait for the interpreter at every step while others compute."""
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(TURN_S)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(usual)
 
 
 def _ours(former: Settings, present: Settings) -> tuple[str, ...]:

@@ -1,8 +1,10 @@
 """A trained artifact: named arrays and the manifest that says what they are. Reading and writing is `routing.codec`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+Computed = TypeVar("Computed")
 
 ARTIFACT_SCHEMA = 1
 """Manifest schema that this version writes; it reads this one and older ones."""
@@ -34,10 +36,21 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """Manifest and arrays (numpy arrays by name; shapes are the scorer's business and documented there)."""
+    """Manifest and arrays (numpy arrays by name; shapes are the scorer's business and documented there).
+
+    The arrays are never written to: what was computed from them once holds for as long as the artifact is held.
+    """
 
     manifest: Manifest
     arrays: Mapping[str, Any]
+    _computed: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, key: Hashable, compute: Callable[[], Computed]) -> Computed:
+        """Return what `compute` makes of the arrays; for the same key it is called once, unless two begin together."""
+        if key not in self._computed:
+            self._computed[key] = compute()
+        found: Computed = self._computed[key]
+        return found
 
     @property
     def cost_weight(self) -> float | None:

@@ -17,7 +17,7 @@ _ELEMENTS = 9215
 _LARGE = 1 << 18
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Blocked:
     """A matrix of shape (rows, columns), float32, cut for products with one vector at a time.
 

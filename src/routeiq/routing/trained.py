@@ -152,8 +152,12 @@ def checked(artifact: Artifact, shapes: Mapping[str, str]) -> Mapping[str, Any]:
     """Return the arrays of an artifact after a check of presence, type, shape and finiteness; raises ArtifactError.
 
     `shapes` gives the axes of each array as letters: "m" is the number of models, "D" the dimensions of the embedding,
-    a digit that length, and any other letter one length throughout.
+    a digit that length, and any other letter one length throughout. An artifact that is held is looked through once.
     """
+    return artifact.once(("checked", *shapes.items()), lambda: _checked(artifact, shapes))
+
+
+def _checked(artifact: Artifact, shapes: Mapping[str, str]) -> Mapping[str, Any]:
     manifest, arrays = artifact.manifest, artifact.arrays
     sizes = {"m": len(manifest.candidates), **{digit: int(digit) for digit in "123456789"}}
     if manifest.dimensions is not None:

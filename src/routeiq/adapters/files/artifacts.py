@@ -9,12 +9,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeAlias
 
 from routeiq.core.artifact import Artifact
 from routeiq.core.errors import ArtifactDigestMismatch, ArtifactError, nearest
 from routeiq.routing import codec
 
 _ATTEMPTS = 20
+
+Stamp: TypeAlias = tuple[tuple[int, ...], ...]
+"""Device, inode, size and times of the arrays file and of its manifest."""
 
 
 class FileArtifactStore:
@@ -49,6 +53,14 @@ class FileArtifactStore:
                         refused = error
             before = described
         raise refused
+
+    def stamp(self, name: str) -> Stamp | None:
+        """Return what the file system says of both files, None when it does not: while it stays, so do they."""
+        try:
+            found = [os.stat(path) for path in self._paths(name)]
+        except OSError:
+            return None
+        return tuple((of.st_dev, of.st_ino, of.st_size, of.st_mtime_ns, of.st_ctime_ns) for of in found)
 
     def save(self, name: str, artifact: Artifact) -> Artifact:
         """Write an artifact and return it as it was written, with digest and version; raises ArtifactError."""

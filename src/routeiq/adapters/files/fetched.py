@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from routeiq.adapters.files.artifacts import FileArtifactStore
+from routeiq.adapters.files.artifacts import FileArtifactStore, Stamp
 from routeiq.adapters.files.mapped import load_mapped
 from routeiq.config.addresses import is_address, shown
 from routeiq.core.artifact import Artifact
@@ -37,33 +37,33 @@ class ArtifactMemory:
     """
 
     max_bytes: int
-    _held: OrderedDict[Path, tuple[Artifact, int]] = field(default_factory=OrderedDict)
+    _held: OrderedDict[Path, tuple[Artifact, int, Stamp | None]] = field(default_factory=OrderedDict)
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def bytes(self) -> int:
         """The bytes of all arrays that are held."""
         with self._turn:
-            return sum(size for _, size in self._held.values())
+            return sum(size for _, size, _ in self._held.values())
 
-    def get(self, path: Path) -> Artifact | None:
-        """Return an artifact that is held."""
+    def get(self, path: Path, stamp: Stamp | None = None) -> Artifact | None:
+        """Return an artifact that is held of a file with this stamp; files of the cache never change and need none."""
         with self._turn:
             found = self._held.get(path)
-            if found is None:
+            if found is None or found[2] != stamp:
                 return None
             self._held.move_to_end(path)
             return found[0]
 
-    def put(self, path: Path, artifact: Artifact) -> None:
+    def put(self, path: Path, artifact: Artifact, stamp: Stamp | None = None) -> None:
         """Hold an artifact, and let go of others until the bound holds; one that is larger is not held."""
         size = sum(array.nbytes for array in artifact.arrays.values())
         if size > self.max_bytes:
             return
         with self._turn:
-            self._held[path] = (artifact, size)
+            self._held[path] = (artifact, size, stamp)
             self._held.move_to_end(path)
-            while sum(held for _, held in self._held.values()) > self.max_bytes:
+            while sum(held for _, held, _ in self._held.values()) > self.max_bytes:
                 self._held.popitem(last=False)
 
 
@@ -88,13 +88,29 @@ class FetchedArtifactStore:
         What was damaged in the cache is fetched once more.
         """
         if not is_address(name):
-            return self.files.load(name)
+            return self._local(name)
         path = self.fetcher.path(name, strict=self.strict, wait_s=self.wait_s)
         try:
             return self._mapped(path, name)
         except ArtifactDigestMismatch:
             self.fetcher.discard(path)
             return self._mapped(self.fetcher.path(name, strict=self.strict, wait_s=self.wait_s), name)
+
+    def _local(self, name: str) -> Artifact:
+        """Return an artifact of files that anybody may change: read again unless they are what they were.
+
+        A process that starts does not hold it, because most never look at it a second time.
+        """
+        before = self.files.stamp(name)
+        held = None if before is None else self.memory.get(Path(name), before)
+        if held is not None:
+            return held
+        found = self.files.load(name)
+        if self.strict and before is not None and self.files.stamp(name) == before:
+            for array in found.arrays.values():
+                array.setflags(write=False)
+            self.memory.put(Path(name), found, before)
+        return found
 
     def _mapped(self, path: Path, name: str) -> Artifact:
         found = self.memory.get(path)

@@ -129,7 +129,8 @@ class ArtifactCacheSettings(Concern):
         default=1024.0,
         ge=0,
         allow_inf_nan=False,
-        description="Megabytes of mapped artifacts that a worker holds on to, besides those that serve.",
+        description="Megabytes of artifacts that a worker holds on to, besides those that serve: mapped ones and, once "
+        "it has reloaded its configuration, those read from a path.",
     )
     lease_s: float = Field(
         default=30.0,

@@ -14,6 +14,7 @@ models (its manifest's `candidates`):
     kernel (4,)                             threshold, prior mass, points kept (0 for all), familiarity
 """
 
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
@@ -103,14 +104,12 @@ class NeighbourScorer:
         binding = Binding.of(artifact, table)
         prior_latency = binding.pick(arrays["prior_latency"])
         has_latency = not np.isnan(prior_latency).all()
-        counts = np.asarray(arrays["score_count"])
-        complete = bool((counts == np.asarray(arrays["prompts"])[:, None]).all())
+        complete = artifact.once("knn complete", lambda: _complete(arrays))
         stacked = ["score_sum", "tokens_sum", *(["latency_sum"] if has_latency else [])]
-        sums = _stacked(arrays, [*stacked, *([] if complete else ["score_count"])], binding)
         return cls(
             binding=binding,
             search=_search(arrays),
-            sums=Blocked(sums),
+            sums=_sums(artifact, [*stacked, *([] if complete else ["score_count"])], binding),
             mass=float(arrays["kernel"][1]),
             prior_latency=prior_latency if has_latency else None,
             complete=complete,
@@ -133,6 +132,22 @@ class NeighbourScorer:
         if latency is not None:
             latency = (total[2 * n : 3 * n] + mass * latency) / (everything + mass)
         return binding.prediction(view, score, tokens, latency, evidence)
+
+
+def _complete(arrays: Mapping[str, Any]) -> bool:
+    """Return whether every model was scored on every prompt."""
+    counts = np.asarray(arrays["score_count"])
+    return bool((counts == np.asarray(arrays["prompts"])[:, None]).all())
+
+
+def _sums(artifact: Artifact, names: Sequence[str], binding: Binding) -> Blocked:
+    """Return the sums of the candidates; those that serve already, of this or another version, are not built again."""
+    place: list[weakref.ref[Blocked]] = artifact.once(("knn sums", binding.column.tobytes()), list)
+    built = place[0]() if place else None
+    if built is None:
+        built = Blocked(_stacked(artifact.arrays, names, binding))
+        place[:] = [weakref.ref(built)]
+    return built
 
 
 def _stacked(arrays: Mapping[str, Any], names: Sequence[str], binding: Binding) -> Singles:
