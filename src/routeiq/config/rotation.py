@@ -63,7 +63,11 @@ class Rotation:
 
     def start(self, reloader: Reloader) -> None:
         """Follow from now on."""
-        self._secrets.on_change(lambda names: self._errands.start(self._follow(names, reloader)))
+
+        def changed(names: frozenset[str]) -> None:
+            self._errands.start(self._follow(names, reloader))
+
+        self._secrets.on_change(changed)
 
     async def close(self) -> None:
         """Stop; what is half done is broken off."""

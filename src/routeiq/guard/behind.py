@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from routeiq.core.errors import StateUnavailable
+from routeiq.guard.tasks import Errands
 
 QUEUED = 10_000
 """How many writes wait at most; beyond that the oldest is given up on."""
@@ -31,7 +32,7 @@ class WriteBehind:
     failed: Callable[[str, BaseException], None]
     dropped: int = 0
     _waiting: "OrderedDict[str, Write]" = field(default_factory=OrderedDict)
-    _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
+    _errands: Errands = field(default_factory=Errands)
     _down: bool = False
 
     def add(self, name: str, write: Write) -> None:
@@ -49,20 +50,16 @@ class WriteBehind:
     async def close(self, limit_s: float = 2.0) -> None:
         """Write what waits, but no longer than the limit."""
         self._begin()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=limit_s)
-        for task in self._tasks:
-            task.cancel()
+        await self._errands.end(limit_s)
 
     def _begin(self) -> None:
-        if len(self._tasks) >= min(AT_ONCE, len(self._waiting)):
+        if len(self._errands) >= min(AT_ONCE, len(self._waiting)):
             return
         try:
-            task = asyncio.get_running_loop().create_task(self._drain(), name=f"routeiq-{self.where}")
+            asyncio.get_running_loop()
         except RuntimeError:
             return
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._errands.start(self._drain())
 
     async def _drain(self) -> None:
         while self._waiting:

@@ -14,6 +14,7 @@ from routeiq.core.ports import Clock
 from routeiq.core.request import RouteRequest
 from routeiq.core.shared import SharedState
 from routeiq.guard.behind import WriteBehind
+from routeiq.guard.tasks import Errands
 
 AREA = "affinity"
 
@@ -38,7 +39,7 @@ class Conversations:
     ttl_s: float = 3_600.0
     budget_s: float = 0.005
     _known: "OrderedDict[str, Conversation]" = field(default_factory=OrderedDict)
-    _asking: set["asyncio.Task[None]"] = field(default_factory=set)
+    _asking: Errands = field(default_factory=Errands)
     _behind: WriteBehind = field(init=False)
     _down: bool = False
 
@@ -61,9 +62,7 @@ class Conversations:
         key = None if request.begins else conversation_key(request)
         if key is None or self.state is None or len(self._asking) >= ASKED_AT_ONCE:
             return
-        task = asyncio.get_running_loop().create_task(self._fetch(self.state, key), name="routeiq-affinity-ask")
-        self._asking.add(task)
-        task.add_done_callback(self._asking.discard)
+        task = self._asking.start(self._fetch(self.state, key))
         if self.known(request) is None:
             await asyncio.wait((task,), timeout=self.budget_s)
 
@@ -87,8 +86,7 @@ class Conversations:
 
     async def close(self) -> None:
         """Write what waits."""
-        for task in tuple(self._asking):
-            task.cancel()
+        await self._asking.end()
         await self._behind.close()
 
     async def _fetch(self, state: SharedState, key: str) -> None:

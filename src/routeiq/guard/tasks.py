@@ -28,17 +28,23 @@ class Errands:
 
     _running: "set[asyncio.Task[Any]]" = field(default_factory=set)
 
-    def start(self, work: Coroutine[Any, Any, object]) -> None:
-        """Have work done by the running event loop."""
+    def start(self, work: Coroutine[Any, Any, object]) -> "asyncio.Task[object]":
+        """Have work done by the running event loop; what is returned need not be kept."""
         task = asyncio.get_running_loop().create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+        return task
+
+    def __len__(self) -> int:
+        return len(self._running)
 
     @property
     def busy(self) -> bool:
         """Whether any still runs."""
         return bool(self._running)
 
-    async def end(self) -> None:
-        """Cancel what still runs, and wait for it."""
+    async def end(self, patience_s: float = 0.0) -> None:
+        """Cancel what still runs after so many seconds, and wait for it."""
+        if patience_s and self._running:
+            await asyncio.wait(self._running, timeout=patience_s)
         await end(*self._running)

@@ -71,3 +71,22 @@ async def test_errands_can_be_ended() -> None:
     await asyncio.sleep(0)
     await errands.end()
     assert ended.is_set()
+
+
+async def test_errands_may_be_given_time() -> None:
+    """With patience what can end by itself does, and only the rest is cancelled."""
+    errands, gate, said = Errands(), asyncio.Event(), []
+
+    async def work(name: str, until: asyncio.Event) -> None:
+        await until.wait()
+        said.append(name)
+
+    done, cut = errands.start(work("done", gate)), errands.start(work("cut", asyncio.Event()))
+    assert len(errands) == 2
+    asyncio.get_running_loop().call_soon(gate.set)
+    await errands.end(0.2)
+    assert said == ["done"]
+    assert not done.cancelled()
+    assert cut.cancelled()
+    await asyncio.sleep(0)
+    assert len(errands) == 0
