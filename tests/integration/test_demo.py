@@ -1,10 +1,15 @@
 """`routeiq demo` as people run it: real processes, the official clients, a table at the end."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
+
+from tests.servers.redis import wait
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(560)]
 
@@ -52,3 +57,21 @@ def test_a_suite_without_data_is_a_usage_error() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "--data" in done.stderr
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_demonstration_that_is_stopped_leaves_nothing(tmp_path: Path, how: signal.Signals) -> None:
+    """It ends what it started and removes its files, quietly; when it is killed, the others notice and end as well."""
+    command, env = [sys.executable, "-m", "routeiq", "demo"], {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        running = psutil.Process(process.pid)
+        wait(lambda: len(list(tmp_path.glob("*/taught/config.yaml"))) == 1, "the start of a gateway")
+        wait(lambda: len(running.children()) == 2, "two processes")
+        started = running.children()
+        process.send_signal(how)
+        printed, _ = process.communicate(timeout=60)
+    assert process.returncode == {signal.SIGINT: 130, signal.SIGKILL: -9}[how]
+    wait(lambda: not any(child.is_running() for child in started), "the end of both")
+    assert "Traceback" not in printed
+    if how is not signal.SIGKILL:
+        assert list(tmp_path.iterdir()) == []

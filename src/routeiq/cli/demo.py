@@ -1,9 +1,10 @@
-"""`routeiq demo`: starts the demonstration as a process of its own, and hands its arguments on.
+"""`routeiq demo`: hands its arguments to the demonstration, which takes the place of this process.
 
-The demonstration belongs to `routeiq.testing`; nothing that serves requests imports it.
+The demonstration belongs to `routeiq.testing`; nothing that serves requests imports it. As it is this process and no
+child, whoever stops the command stops it, and it ends what it started.
 """
 
-import subprocess
+import os
 import sys
 
 import typer
@@ -11,12 +12,8 @@ import typer
 
 def demo(context: typer.Context) -> None:
     """Route prompts through a real gateway on this machine and compare the result with fixed models."""
-    command = [sys.executable, "-m", "routeiq.testing.demo", *context.args]
-    try:
-        finished = subprocess.run(command, check=False)  # noqa: S603 - our own command with the user's own arguments
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    raise typer.Exit(finished.returncode)
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "routeiq.testing.demo", *context.args])  # noqa: S606 - our own
 
 
 def add_to(app: typer.Typer) -> None:

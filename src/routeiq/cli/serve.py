@@ -4,7 +4,6 @@ import gc
 import logging
 import os
 import sys
-import tempfile
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,6 +19,7 @@ from routeiq.config.environment import export_for_litellm
 from routeiq.config.load import Settings, load
 from routeiq.config.master_key import check_master_key
 from routeiq.config.preload import Preloaded
+from routeiq.config.scratch import Scratch
 from routeiq.config.secrets import Secrets
 from routeiq.core.errors import ConfigError, RouteIQError
 from routeiq.reloading import fetch_configuration
@@ -79,7 +79,7 @@ def serve(
         str | None,
         typer.Option(
             help="How many worker processes; `auto` or 0 for what `routeiq workers` recommends. "
-            "Default: ROUTEIQ_WORKERS, else 1.",
+            "Default: ROUTEIQ_WORKERS, else `auto` with Redis, else 1.",
             metavar="N|auto",
         ),
     ] = None,
@@ -102,7 +102,7 @@ def serve(
         settings = load(config)
         check_master_key(settings)
         refuse_bad_version()
-        count = worker_count(workers or settings.environment.workers or "1", settings)
+        count = worker_count(workers or settings.environment.workers or unasked(settings), settings)
         snapshot_of(settings, known_candidates(settings), embedder_of(settings))
     warn((*settings.warnings, *([stale] if stale else [])))
     export_for_litellm(settings.path)
@@ -124,9 +124,17 @@ def serve(
     if count == 1:
         Work(config, 1, None, log_level)(Place(listener))
         return
-    with tempfile.TemporaryDirectory(prefix="routeiq-") as folder:
-        status = _supervise(Work(config, count, Path(folder), log_level), listener, shared, settings)
+    with Scratch("serve") as scratch:
+        status = _supervise(Work(config, count, scratch.path, log_level), listener, shared, settings)
     raise typer.Exit(status)
+
+
+def unasked(settings: Settings) -> str:
+    """Return what to run when nobody says: what is recommended, where workers share their state, else one.
+
+    Without Redis each worker would count experiments, limits and failures for itself, which nobody asked for.
+    """
+    return "1" if settings.environment.redis is None else "auto"
 
 
 def worker_count(asked: str, settings: Settings) -> int:

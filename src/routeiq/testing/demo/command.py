@@ -5,7 +5,6 @@ Owns the steps and their progress bars. What is sent is in `workload`, how in `d
 
 import asyncio
 import platform
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from routeiq.adapters.files.artifacts import FileArtifactStore
+from routeiq.config.scratch import Scratch
 from routeiq.core.errors import RouteIQError
 from routeiq.learn.knn import train
 from routeiq.learn.matrix import VALID
@@ -123,8 +123,8 @@ def _workload(
 def _run(plan: Plan, console: Console) -> Result:
     workload = plan.workload
     console.print(f"[bold]RouteIQ[/] in front of {len(workload.models)} models · {workload.title}")
-    with tempfile.TemporaryDirectory(prefix="routeiq-demo-") as name, _bars(console) as bars:
-        folder = Path(name)
+    with Scratch("demonstration") as scratch, _bars(console) as bars:
+        folder = scratch.path
         with _provider(plan, bars) as provider:
             upstream = None if provider is None else provider.openai_base_url
             artifact, weight = _teach(plan, folder, upstream, bars)

@@ -76,7 +76,7 @@ class GatewayProcess:
         self._log = folder / "gateway.log"
         path = folder / "config.yaml"
         path.write_text(yaml.safe_dump(dict(config), sort_keys=False), encoding="utf-8")
-        command = [sys.executable, "-m", "routeiq", "serve", "--config", str(path)]
+        command = [sys.executable, "-m", "routeiq.testing.demo.child", "serve", "--config", str(path)]
         command += ["--host", "127.0.0.1", "--port", str(self.port)]
         variables = for_child({"LITELLM_MASTER_KEY": self.key, "ROUTEIQ_LAME_DUCK_SECONDS": "0", **(environment or {})})
         with self._log.open("ab") as sink:
@@ -110,8 +110,14 @@ class GatewayProcess:
         try:
             self._process.wait(STOP_LIMIT_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self._kill()
+        except BaseException:  # who stops the demonstration twice wants it to end now
+            self._kill()
+            raise
+
+    def _kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
 
     def _tail(self) -> str:
         return "\n".join(self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:])

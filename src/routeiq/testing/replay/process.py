@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
+
+from routeiq.config.scratch import Scratch
 
 START_LIMIT_S = 30.0
 STOP_LIMIT_S = 5.0
@@ -47,7 +48,7 @@ class JournalRow:
 class ReplayProcess:
     """A running provider. Start it with `ReplayProcess.start(...)`, best as a context manager."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, folder: tempfile.TemporaryDirectory[str]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, folder: Scratch) -> None:
         self._process = process
         self._folder = folder
         self.port = port
@@ -89,8 +90,8 @@ class ReplayProcess:
         Raises `ReplayFailed` with the end of the child's error output when the child ends, or does not answer within
         `start_limit_s` seconds.
         """
-        folder = tempfile.TemporaryDirectory(prefix="routeiq-replay-")
-        port_file, errors = Path(folder.name, "port"), Path(folder.name, "stderr")
+        folder = Scratch("provider")
+        port_file, errors = folder.path / "port", folder.path / "stderr"
         command = [sys.executable, "-m", "routeiq.testing.replay", "--port", "0", "--port-file", str(port_file)]
         command += ["--time-scale", str(time_scale), "--seed", str(seed), "--parent-pid", str(os.getpid())]
         command += arguments
@@ -98,9 +99,9 @@ class ReplayProcess:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink)  # noqa: S603 - ours
         try:
             port = _wait_for_port(process, port_file, errors, start_limit_s)
-        except ReplayFailed:
+        except BaseException:
             _end(process)
-            folder.cleanup()
+            folder.close()
             raise
         return cls(process, port, folder)
 
@@ -134,7 +135,7 @@ class ReplayProcess:
     def stop(self) -> int:
         """End the child and return its exit status; may be called again."""
         status = _end(self._process)
-        self._folder.cleanup()
+        self._folder.close()
         return status
 
     def __enter__(self) -> Self:
