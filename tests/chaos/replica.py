@@ -65,7 +65,7 @@ class Replica:
         """Start the process; it is not ready yet."""
         command = [sys.executable, "-m", "routeiq", "serve", "--config", str(self.folder / "config.yaml")]
         command += ["--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--workers", str(self.workers)] if self.workers > 1 else []
+        command += ["--workers", str(self.workers)]
         self.mounted = self.small_disk and can_mount(self.folder / "disk")
         if self.mounted:
             inside = f'mount -t tmpfs -o size={DISK_BYTES} tmpfs "$0" && exec "$@"'

@@ -66,7 +66,7 @@ class Serving:
             command = [*OWN_MOUNTS, "sh", "-c", inside, str(disk), *command]
         own = {k: v for k, v in os.environ.items() if not k.startswith(("LITELLM", "ROUTEIQ", "OPENAI", "ANTHROPIC"))}
         settings = {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "LITELLM_MASTER_KEY": KEY}
-        settings["ROUTEIQ_LAME_DUCK_SECONDS"] = "0"
+        settings |= {"ROUTEIQ_LAME_DUCK_SECONDS": "0", "ROUTEIQ_WORKERS": "1"}
         with (folder / "err").open("wb") as err:
             process = subprocess.Popen(
                 command,

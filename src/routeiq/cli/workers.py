@@ -62,7 +62,7 @@ def workers(
         }
         stdout().print_json(json.dumps(form))
         return
-    _show(advice, machine, measured)
+    _show(advice, machine, measured, shares=settings.environment.redis is not None)
 
 
 def recommended(settings: Settings) -> int:
@@ -92,7 +92,7 @@ def this_machine(cgroup: Path = CGROUP) -> Machine:
     return Machine(cores, memory)
 
 
-def _show(advice: Advice, machine: Machine, measured: list[float] | None) -> None:
+def _show(advice: Advice, machine: Machine, measured: list[float] | None, *, shares: bool) -> None:
     console = stdout()
     table = Table("strategies", "formula", "on this machine", "memory to plan", box=None, pad_edge=False)
     for family in FAMILIES:
@@ -103,6 +103,10 @@ def _show(advice: Advice, machine: Machine, measured: list[float] | None) -> Non
     memory = "unknown" if machine.memory_mb is None else f"{machine.memory_mb / 1024:.1f} GiB"
     console.print(f"cores {machine.cores:g}, memory {memory}, configured: {advice.family.name}")
     console.print(f"[bold]recommended: {advice.workers}[/] ({_WHY[advice.bound]}), about {advice.needs_mb} MB in all")
+    if shares:
+        console.print("`routeiq serve` runs as many unless it is told otherwise")
+    elif advice.workers > 1:
+        console.print("`routeiq serve` runs one unless it is told otherwise: without Redis workers share no state")
     if measured is not None:
         each = ", ".join(f"{size:.0f}" for size in measured[1:])
         console.print(f"measured with 2 workers, PSS: {sum(measured):.0f} MB ({measured[0]:.0f} supervisor; {each})")

@@ -107,7 +107,7 @@ class Environment(BaseSettings):
         validation_alias="ROUTEIQ_WORKERS",
         pattern=r"^(auto|\d{1,3})$",
         description="How many workers `routeiq serve` runs when no `--workers` is given: a number, or `auto` for what "
-        "`routeiq workers` recommends. Default: 1.",
+        "`routeiq workers` recommends. Default: `auto` where Redis is configured, else 1.",
     )
     drain_timeout_s: float = Field(
         default=30.0,

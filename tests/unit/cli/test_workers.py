@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from routeiq.cli.app import run
-from routeiq.cli.serve import worker_count
+from routeiq.cli.serve import unasked, worker_count
 from routeiq.cli.workers import this_machine
 from routeiq.config.load import load
 from routeiq.core.errors import ConfigError
@@ -45,6 +45,19 @@ def test_the_containers_limits_count(tmp_path: Path) -> None:
     free = this_machine(tmp_path)
     assert free.cores >= 1
     assert free.memory_mb != 512
+
+
+def test_unasked_workers_need_shared_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With Redis the recommendation is run without being asked for; without, one worker, which shares with nobody."""
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    path = config(tmp_path, SECTION)
+    assert unasked(load(path)) == "1"
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:6379")
+    assert unasked(load(path)) == "auto"
+    assert run(["workers", "--config", str(path)]) == 0
+    assert "runs as many unless" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("asked", ["two", "-1", "1000", ""])
