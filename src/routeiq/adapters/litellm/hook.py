@@ -17,7 +17,7 @@ from routeiq.core.compound import WITHIN
 from routeiq.core.decision import Decision, Reason
 from routeiq.core.headers import DEGRADED, decision_headers
 from routeiq.core.outcome import Outcome, Status
-from routeiq.core.request import RouteRequest, Surface
+from routeiq.core.request import Caller, RouteRequest, Surface
 from routeiq.flow import Passage, RequestFlow
 from routeiq.routing.snapshot import Route
 
@@ -42,12 +42,13 @@ class RouteIQHook(CustomLogger):  # type: ignore[misc] # LiteLLM ships no usable
         if WITHIN.get() is not None:
             return None  # one decision is kept of a compound request, and it holds this call
         try:
-            self.flow.met(data.get("litellm_call_id"), translate.caller(user_api_key_dict, {}))
+            sender = translate.caller(user_api_key_dict, translate.bucket(data) or {})
+            self.flow.met(data.get("litellm_call_id"), sender)
             _forget_claims(data)
             surface = translate.SURFACES.get(getattr(call_type, "value", call_type))
             model = data.get("model")
             if surface is not None and isinstance(model, str) and self._concerns(alias := host.resolve(model)):
-                await self.flow.prepare(self._open(data, alias, surface, user_api_key_dict))
+                await self.flow.prepare(self._open(data, alias, surface, sender, user_api_key_dict))
         except Exception as error:  # noqa: BLE001 - fail open: the filter hook opens the passage without features
             self.flow.telemetry.failed("pre_call", error)
         return None
@@ -145,7 +146,7 @@ class RouteIQHook(CustomLogger):  # type: ignore[misc] # LiteLLM ships no usable
         routes = self.flow.holder.current.routes
         return alias in routes or any(alias in route.table.index for route in routes.values())
 
-    def _open(self, data: Mapping[str, Any], alias: str, surface: Surface, auth: Any) -> Passage:
+    def _open(self, data: Mapping[str, Any], alias: str, surface: Surface, sender: Caller, auth: Any = None) -> Passage:
         """Open a passage and leave its id in the request's bucket, which every later hook is given.
 
         The id is LiteLLM's call id. Clients may choose that one, so an id that is taken gets another.
@@ -156,15 +157,16 @@ class RouteIQHook(CustomLogger):  # type: ignore[misc] # LiteLLM ships no usable
         known = translate.bucket(data)
         if known is not None:
             known[REQUEST_ID] = request_id
-        return self.flow.admit(self._read(data, alias, surface, request_id, auth))
+        return self.flow.admit(self._read(data, alias, surface, request_id, sender, auth))
 
-    def _read(self, data: Mapping[str, Any], alias: str, surface: Surface, request_id: str, auth: Any) -> RouteRequest:
+    def _read(
+        self, data: Mapping[str, Any], alias: str, surface: Surface, request_id: str, sender: Caller, auth: Any
+    ) -> RouteRequest:
         """Return what is asked. Of a body that cannot be read only who sent it is known, and that is what permits."""
         try:
-            return translate.request(data, alias, surface, request_id, auth)
+            return translate.request(data, alias, surface, request_id, auth, sender)
         except Exception as error:  # noqa: BLE001 - fail open: bodies are anybody's; routing only knows less
             self.flow.telemetry.failed("translate", error)
-            sender = translate.caller(auth, translate.bucket(data) or {})
             return RouteRequest(request_id, alias, surface, caller=sender)
 
     def _passage(self, data: Mapping[str, Any]) -> Passage | None:
@@ -216,7 +218,8 @@ class RouteIQHook(CustomLogger):  # type: ignore[misc] # LiteLLM ships no usable
             return None
         if not request:  # nobody calls: LiteLLM asks which deployment it would be, to count tokens as that one does
             return Passage(RouteRequest("", model, Surface.CHAT), self.flow.holder.current)
-        passage = self._open({"messages": messages, **request}, model, Surface.CHAT, None)
+        sender = translate.caller(None, translate.bucket(request) or {})
+        passage = self._open({"messages": messages, **request}, model, Surface.CHAT, sender)
         await self.flow.prepare(passage)
         return passage
 

@@ -86,10 +86,17 @@ def _hashed(key: Any) -> str | None:
     return key if key == _MASTER or _DIGEST.fullmatch(key) else sha256(key.encode()).hexdigest()
 
 
-def request(data: Mapping[str, Any], alias: str, surface: Surface, request_id: str, auth: Any = None) -> RouteRequest:
-    """Return what is asked of the router. `data` is the request as LiteLLM's hooks see it."""
+def request(
+    data: Mapping[str, Any],
+    alias: str,
+    surface: Surface,
+    request_id: str,
+    auth: Any = None,
+    sender: Caller | None = None,
+) -> RouteRequest:
+    """Return what is asked of the router. `data` is the request as LiteLLM's hooks see it, `sender` who sent it."""
     known = bucket(data) or {}
-    sender = caller(auth, known)
+    sender = sender or caller(auth, known)
     headers = _headers(data, known)
     turns, system = _turns(data, surface), data.get("system") or data.get("instructions")
     characters, images = _measure([turns, system, data.get("tools"), data.get("functions")])
