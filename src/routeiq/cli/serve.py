@@ -137,14 +137,6 @@ def unasked(settings: Settings) -> str:
     return "1" if settings.environment.redis is None else "auto"
 
 
-def unasked(settings: Settings) -> str:
-    """Return what to run when nobody says: what is recommended, where workers share their state, else one.
-
-    Without Redis each worker would count experiments, limits and failures for itself, which nobody asked for.
-    """
-    return "1" if settings.environment.redis is None else "auto"
-
-
 def worker_count(asked: str, settings: Settings) -> int:
     """Return the number of workers that was asked for; raises ConfigError for what is none."""
     if asked not in ("auto", "0"):
