@@ -177,8 +177,8 @@ class LiveModels:
     """The models of the running proxy, changed by difference on its own router; implements `config.reload.Models`.
 
     Loading LiteLLM's configuration a second time would leave the former router and every callback behind. Models that
-    live in LiteLLM's database are its own business and left alone. Each takes LiteLLM a millisecond or two, so that
-    requests have their turn after every one.
+    live in LiteLLM's database are its own business and left alone. Each takes LiteLLM two or three milliseconds, so
+    that requests have their turn after every one.
     """
 
     async def admit(self, litellm: Mapping[str, Any]) -> frozenset[str]:
@@ -202,11 +202,12 @@ class LiveModels:
                     undo.append(partial(router.upsert_deployment, former))
                 if not router.has_model_id(number):
                     raise ConfigError(f"LiteLLM does not take up the model {deployment.model_name!r}")
-                await asyncio.sleep(0)
+                await _others_first()
             self._apply(router, litellm.get("router_settings") or {})
         except Exception as error:
             for step in reversed(undo):
                 step()
+                await _others_first()
             if isinstance(error, ConfigError):
                 raise
             raise ConfigError(f"LiteLLM refuses the configuration ({type(error).__name__})") from error
@@ -219,7 +220,7 @@ class LiveModels:
             return
         for number in ids:
             router.delete_deployment(id=number)
-            await asyncio.sleep(0)
+            await _others_first()
         # LiteLLM keeps a list of its own beside the router's, and sets it the same way when its database changes.
         vars(sys.modules[_PROXY])["llm_model_list"] = router.get_model_list()
 
@@ -237,6 +238,15 @@ class LiveModels:
         live = {key: value for key, value in settings.items() if key in _runtime_settings()}
         if live:
             router.update_settings(**live)
+
+
+async def _others_first() -> None:
+    """Return when everything has had its turn that became due while this task had its own.
+
+    After the first round what was due is only found, and would stand in line behind this task.
+    """
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
 
 
 def _runtime_settings() -> frozenset[str]:
