@@ -29,7 +29,9 @@ _REPLACED_OUT = frozenset({REQUEST_ID.encode(), TRACE_ID.encode(), b"traceparent
 _DECISION_ID = DECISION_ID.encode()
 _DEGRADED = DEGRADED.encode()
 _NGINX = b"x-accel-"
-"""Orders to nginx: a provider whose headers LiteLLM passes through must not give any."""
+"""Orders to nginx: a provider whose headers LiteLLM passes through must not give any, except this one."""
+_UNBUFFERED = (b"x-accel-buffering", b"no")
+"""LiteLLM's own order for streams: without it an nginx with its usual settings holds pieces back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def depart(headers: Iterable[tuple[bytes, bytes]], arrival: Arrival, passage: Pa
         name = pair[0].lower()
         if name.startswith(_PREFIX):
             named[name] = pair[1]
-        elif name not in _REPLACED_OUT and not name.startswith(_NGINX):
+        elif name not in _REPLACED_OUT and (not name.startswith(_NGINX) or (name, pair[1]) == _UNBUFFERED):
             kept.append(pair)
     if passage is not None:
         kept += _of_decision(passage, named)

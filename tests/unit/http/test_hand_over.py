@@ -60,3 +60,14 @@ async def test_nobody_else_gives_orders_to_nginx() -> None:
 
     answer = await scene(inner=inner).ask("POST", CHAT)
     assert (answer.headers.get(ORDER), answer.headers["x-kept"]) == (None, "1")
+
+
+@pytest.mark.parametrize(("given", "left"), [("no", "no"), ("yes", None)])
+async def test_a_stream_is_not_held_back(given: str, left: str | None) -> None:
+    """That nginx shall not collect a stream may be said by whoever sends it; the opposite may not."""
+
+    def inner(_: object) -> ASGIApp:
+        return Response("data: a", headers={"X-Accel-Buffering": given}, media_type="text/event-stream")
+
+    answer = await scene(inner=inner).ask("POST", CHAT)
+    assert answer.headers.get("x-accel-buffering") == left
