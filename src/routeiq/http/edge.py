@@ -16,7 +16,7 @@ from routeiq.flow import RequestFlow
 from routeiq.guard.drain import Drain, Phase
 from routeiq.http.admin import AdminDoor
 from routeiq.http.answers import refusal
-from routeiq.http.endings import follow_up
+from routeiq.http.endings import Session, follow_up
 from routeiq.http.endpoints import Endpoints, Handler, Status, Translate
 from routeiq.http.experiments import handlers
 from routeiq.http.gate import Gate, is_model_call
@@ -193,12 +193,19 @@ class Edge:
             self.traffic.refused += 1
             await send({"type": "websocket.close", "code": 1012, "reason": "draining"})
             return
-        arrival = arrive(scope["headers"], self._sample_ratio)
+        arrival, session, broken = arrive(scope["headers"], self._sample_ratio), Session(), True
+
+        async def answer(message: Message) -> None:
+            session.note(message)
+            await send(message)
+
         token = CURRENT.set(arrival.trace)
         try:
-            await self._inner({**scope, "headers": arrival.headers}, receive, send)
+            await self._inner({**scope, "headers": arrival.headers}, receive, answer)
+            broken = False
         finally:
             CURRENT.reset(token)
+            session.follow_up(self._flow, self._flow.passage(arrival.call_id), broken)
 
     def _inside(self, scope: Scope, exchange: Exchange) -> tuple[ASGIApp, Scope]:
         """Return who answers a path, and the scope it gets: ours know nothing of a root path."""

@@ -2,12 +2,17 @@
 
 import asyncio
 import re
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from starlette.types import Message
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from routeiq.core.outcome import Status
+from routeiq.core.request import RouteRequest
 from routeiq.core.trace import CURRENT, TraceContext, parse_traceparent
+from routeiq.flow import RequestFlow
+from routeiq.http import endings
 from tests.unit.http.scene import Scene, scene
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -218,6 +223,39 @@ async def test_websockets_get_clean_headers_too() -> None:
     got = seen(at)
     assert "x-routeiq-model" not in got
     assert got["x-litellm-call-id"] != "mine"
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ({"type": "websocket.close", "code": 1008}, Status.FAILURE),
+        ({"type": "websocket.close", "code": 1000}, Status.CANCELLED),
+        ({"type": "websocket.send", "text": "{}"}, Status.CANCELLED),
+        (None, Status.FAILURE),
+    ],
+)
+async def test_a_websocket_that_was_decided_has_an_outcome(
+    said: Message | None, status: Status, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the host does not report one: what it closed with a code or broke off failed, else its client left."""
+    monkeypatch.setattr(endings, "WAITED_S", 0.0)
+
+    def inner(flow: RequestFlow) -> ASGIApp:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            del receive
+            flow.decide(flow.admit(RouteRequest(dict(scope["headers"])[b"x-litellm-call-id"].decode(), "auto")))
+            if said is None:
+                raise RuntimeError("inner broke")
+            await send(said)
+
+        return app
+
+    at = scene(inner=inner)
+    _, receive, send = connection("/v1/realtime", [])
+    with suppress(RuntimeError):
+        await at.edge({"type": "websocket", "path": "/v1/realtime", "headers": []}, receive, send)
+    await asyncio.sleep(0.01)
+    assert [outcome.status for outcome in at.kept.outcomes] == [status]
 
 
 async def test_our_paths_are_found_below_a_root_path() -> None:
