@@ -39,7 +39,9 @@ def outcome_log_of(settings: Settings, clock: Clock, degraded: Degraded) -> "Log
     from routeiq.adapters.sql.sqlite import SqliteOutcomeLog, load_or_create_salt
 
     salt = load_or_create_salt(path.with_name(path.name + ".salt"))
-    return SqliteOutcomeLog(path, salt=salt, clock=clock, store_prompts=wanted.store_prompts)
+    return SqliteOutcomeLog(
+        path, salt=salt, clock=clock, store_prompts=wanted.store_prompts, keep_days=wanted.keep_days
+    )
 
 
 def place_of(settings: Settings) -> str:
@@ -65,6 +67,7 @@ def _postgres(settings: Settings, clock: Clock, degraded: Degraded) -> "SqlOutco
         store_prompts=wanted.store_prompts,
         spill_bytes=wanted.spill_mb << 20,
         answered=lambda ok: degraded.report(DATABASE, ok),
+        keep_days=wanted.keep_days,
     )
 
 

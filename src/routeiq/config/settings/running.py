@@ -67,6 +67,14 @@ class OutcomeLogSettings(Concern):
         default=False,
         description="Whether the text of prompts is stored. Vector and salted hash are stored in any case.",
     )
+    keep_days: float | None = Field(
+        default=None,
+        gt=0,
+        le=36_600,
+        allow_inf_nan=False,
+        description="Days for which decisions are kept, with their outcomes and feedback; what is older is deleted in "
+        "the background. Default: for ever.",
+    )
 
 
 class AuditSettings(Concern):

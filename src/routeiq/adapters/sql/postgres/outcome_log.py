@@ -14,11 +14,14 @@ import psycopg
 from routeiq.adapters.sql.outcome_log import Pace, SqlOutcomeLog
 from routeiq.adapters.sql.postgres.availability import Availability
 from routeiq.adapters.sql.postgres.link import BOUND_S, Link
+from routeiq.adapters.sql.postgres.old import OldRows
 from routeiq.adapters.sql.postgres.reading import PostgresReader, read_labelled
 from routeiq.adapters.sql.postgres.recent import Recent
 from routeiq.adapters.sql.postgres.replay import LOOK_S, Replay
 from routeiq.adapters.sql.postgres.spill import Spill
 from routeiq.adapters.sql.postgres.store import PostgresStore, SpillingStore
+from routeiq.adapters.sql.retention import LOOK_S as RETENTION_S
+from routeiq.adapters.sql.retention import Retention
 from routeiq.adapters.sql.rows import RowWriter
 from routeiq.core.decision import Decision
 from routeiq.core.outcome import Outcome
@@ -33,12 +36,13 @@ SPILL_BYTES = 512 << 20
 
 
 class PostgresOutcomeLog(SqlOutcomeLog):
-    """Implements `core.ports.OutcomeLog` on PostgreSQL, with three connections at most.
+    """Implements `core.ports.OutcomeLog` on PostgreSQL, with three connections, and for moments a fourth.
 
     `url` gives the URL to connect to now; one that has changed is used from the next batch on. `salt` keys the hash of
     prompts and is to be the same in all gateways. While PostgreSQL cannot be used, what is recorded goes to the file
     `spill`, of at most `spill_bytes`, which all workers of a host share; whichever of them finds PostgreSQL back
-    brings it there. `answered` is told of each try to use PostgreSQL, from any thread, one at a time.
+    brings it there. `answered` is told of each try to use PostgreSQL, from any thread, one at a time. With `keep_days`
+    what was decided longer ago is deleted, in the background, every `retention_s` seconds, by one worker of all.
 
     Does not raise when PostgreSQL cannot be reached. Raises ConfigError for a URL or a schema that cannot be used.
     """
@@ -57,6 +61,8 @@ class PostgresOutcomeLog(SqlOutcomeLog):
         bound_s: float = BOUND_S,
         look_s: float = LOOK_S,
         chance: random.Random | None = None,
+        keep_days: float | None = None,
+        retention_s: float = RETENTION_S,
     ) -> None:
         drawn = chance or random.Random()  # noqa: S311 - jitter
         self._url = url
@@ -89,6 +95,10 @@ class PostgresOutcomeLog(SqlOutcomeLog):
             available.ok()
         self._writer.start()
         self._replay.start()
+        self._retention: Retention | None = None
+        if keep_days is not None:
+            self._retention = Retention(OldRows(Link(url, bound_s)), keep_days, clock, drawn, retention_s)
+            self._retention.start()
 
     def record_decision(self, request: RouteRequest, decision: Decision, embedding: Vector | None) -> None:
         """Queue a decision. `embedding` has shape (dimensions,) and must not change any more."""
@@ -119,4 +129,6 @@ class PostgresOutcomeLog(SqlOutcomeLog):
     async def close(self) -> None:
         """Write what is queued, to PostgreSQL or to disk, within the bound, and let go of both."""
         self._replay.close()
+        if self._retention is not None:
+            self._retention.close()
         await super().close()

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from routeiq.adapters.sql.outcome_log import Pace, SqlOutcomeLog
+from routeiq.adapters.sql.retention import LOOK_S, Retention
 from routeiq.adapters.sql.rows import RowWriter
 from routeiq.adapters.sql.sqlite.database import Database, reason_of
+from routeiq.adapters.sql.sqlite.old import OldRows
 from routeiq.adapters.sql.sqlite.reading import fetch, read_labelled
 from routeiq.adapters.sql.sqlite.store import SqliteStore
 from routeiq.core.errors import StoreUnavailable
@@ -40,8 +42,9 @@ class SqliteReader:
 class SqliteOutcomeLog(SqlOutcomeLog):
     """Implements `core.ports.OutcomeLog` on a SQLite file in WAL mode, with one writer thread.
 
-    `salt` keys the hash of prompts (see `load_or_create_salt`); prompt text is stored only with `store_prompts`. The
-    other arguments are those of `Pace`.
+    `salt` keys the hash of prompts (see `load_or_create_salt`); prompt text is stored only with `store_prompts`. With
+    `keep_days` what was decided longer ago is deleted, in the background, every `retention_s` seconds. The other
+    arguments are those of `Pace`.
 
     A file that cannot be opened now does not raise: the log starts unhealthy and tries again. Raises ConfigError for a
     file that a newer RouteIQ wrote.
@@ -61,6 +64,8 @@ class SqliteOutcomeLog(SqlOutcomeLog):
         answer_s: float = Pace.answer_s,
         settle_s: float = Pace.settle_s,
         chance: random.Random | None = None,
+        keep_days: float | None = None,
+        retention_s: float = LOOK_S,
     ) -> None:
         self._path = Path(path)
         pace = Pace(queue_limit, queue_bytes, batch, linger_s, answer_s, settle_s)
@@ -73,7 +78,18 @@ class SqliteOutcomeLog(SqlOutcomeLog):
         except (sqlite3.Error, OSError) as error:
             self._writer.failed(error)
         self._writer.start()
+        self._retention: Retention | None = None
+        if keep_days is not None:
+            old, drawn = OldRows(Database(self._path)), chance or random.Random()  # noqa: S311 - jitter
+            self._retention = Retention(old, keep_days, clock, drawn, retention_s)
+            self._retention.start()
 
     def read_labelled(self, since: float = 0.0, alias: str | None = None) -> Iterator[Record]:
         """Yield what is written of every decision that somebody judged, see `reading.read_labelled`; blocks on I/O."""
         return read_labelled(self._path, since=since, alias=alias)
+
+    async def close(self) -> None:
+        """Write what is queued, as far as that is possible within the bound, and let go of the file."""
+        if self._retention is not None:
+            self._retention.close()
+        await super().close()
