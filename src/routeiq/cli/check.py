@@ -8,6 +8,7 @@ from rich.table import Table
 from routeiq.cli.options import Config
 from routeiq.cli.output import stdout, warn
 from routeiq.cli.prices import known_candidates
+from routeiq.config.document import check_name
 from routeiq.config.load import Settings, load
 from routeiq.config.virtual_models import check_alias
 from routeiq.core.candidate import Candidate
@@ -27,6 +28,7 @@ def check(config: Config = None) -> None:
     A mistake ends with exit status 2 and a message that says where it is.
     """
     settings = load(config)
+    check_name(settings.path)
     warn(settings.warnings)
     console = stdout()
     if not settings.enabled:

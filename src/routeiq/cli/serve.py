@@ -15,6 +15,7 @@ from routeiq.adapters.litellm.host import refuse_bad_version
 from routeiq.cli.options import Config
 from routeiq.cli.output import stderr, warn, working
 from routeiq.cli.prices import known_candidates
+from routeiq.config.document import check_name
 from routeiq.config.environment import export_for_litellm
 from routeiq.config.load import Settings, load
 from routeiq.config.master_key import check_master_key
@@ -100,6 +101,7 @@ def serve(
     with working("checking the configuration"):
         stale = fetch_configuration(config)
         settings = load(config)
+        check_name(settings.path)
         check_master_key(settings)
         refuse_bad_version()
         count = worker_count(workers or settings.environment.workers or unasked(settings), settings)

@@ -16,6 +16,9 @@ from routeiq.core.errors import ConfigError
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 
+SUFFIXES = (".yaml", ".yml")
+"""Endings, in any case, of the files that LiteLLM takes for its configuration."""
+
 LARGEST = 1_000_000
 """How many values a file may hold when what its anchors stand for is written out: a model has about twenty."""
 
@@ -48,6 +51,18 @@ def dotted(path: KeyPath) -> str:
     for step in path:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
     return text
+
+
+def check_name(path: Path) -> None:
+    """Raise ConfigError for a file that LiteLLM would pass over without a word, to serve nothing, open to everybody."""
+    if path.suffix.lower() not in SUFFIXES:
+        named = f"{path.name!r}" if path.suffix else f"{path.name!r}, without an ending"
+        raise ConfigError(
+            f"{path}: LiteLLM reads its configuration only from a file whose name ends in .yaml or .yml, and else "
+            f"starts without models and without a master key; expected such a name, found {named}: rename the file"
+        )
+    if not path.is_file():
+        raise ConfigError(f"{path}: LiteLLM reads its configuration only from a regular file, and this is none")
 
 
 def read_document(path: Path, strict: str) -> Document:

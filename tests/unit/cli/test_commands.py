@@ -55,6 +55,22 @@ def test_check_shows_what_the_configuration_comes_to(command: Command, config: C
     assert "sk-secret" not in shown.out + shown.err
 
 
+@pytest.mark.parametrize("name", ["config", "config.conf", "config.yaml.txt"])
+def test_a_file_that_litellm_would_pass_over_is_refused(command: Command, config: Config, name: str) -> None:
+    """Check and serve refuse a name with which LiteLLM would serve nothing, to everybody; the ending is named."""
+    path = config(CHEAPEST)
+    renamed = path.rename(path.with_name(name))
+    for subcommand in ("check", "serve"):
+        shown = command(subcommand, "--config", renamed)
+        assert shown.status == 2
+        assert "error[config_invalid]" in shown.err
+        assert "ends in .yaml or .yml, and else starts without models and without a master key" in shown.err
+        assert name in shown.err
+    for ending in ("other.yml", "other.YAML"):
+        assert command("check", "--config", renamed.rename(path.with_name(ending))).status == 0
+        renamed = path.with_name(ending)
+
+
 def test_check_of_a_plain_configuration_says_that_nothing_happens(command: Command, config: Config) -> None:
     """Without our section the file is valid, and RouteIQ stays out of the way."""
     shown = command("check", "--config", config(""))
