@@ -41,9 +41,14 @@ def audit(
     verify: Annotated[
         bool, typer.Option("--verify", help="Recompute the chain of the files on this machine instead.")
     ] = False,
-    folder: Annotated[
-        Path | None, typer.Option(help="Folder to verify. Default: the one that the configuration names.")
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Write the whole chain of the files on this machine to this new file, JSON lines, instead."),
     ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Folder to verify or write. Default: the one that the configuration names.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="File to verify that --output has written, anywhere.")] = None,
     head: Annotated[
         str | None, typer.Option(help="Hash of a line that must be in the chain: one that was noted elsewhere before.")
     ] = None,
@@ -51,9 +56,21 @@ def audit(
     url: Url = LOCAL,
     as_json: AsJson = False,
 ) -> None:
-    """Show who changed what and who was refused, or verify that nothing in the files was changed since."""
+    """Show who changed what and who was refused, or verify that nothing in the files was changed since.
+
+    With --output the files are copied to one, which --verify --file checks wherever it is taken.
+    """
+    if verify and output is not None:
+        raise RequestInvalid("--output verifies what it writes; leave --verify out, or --output")
+    if file is not None and (folder is not None or not verify):
+        raise RequestInvalid("--file is for --verify, in the place of a --folder")
     if verify:
-        _verify(folder or _folder(config), head, as_json)
+        _verify(file, folder or file or _folder(config), head, as_json)
+        return
+    if output is not None:
+        if any(said is not None for said in (since, kind, actor, head)):
+            raise RequestInvalid("--output writes the whole chain, which holds only as a whole; choose from the file")
+        _export(folder or _folder(config), output, as_json)
         return
     if folder is not None or head is not None:
         raise RequestInvalid("--folder and --head are for --verify; without it the gateway at --url is asked")
@@ -64,10 +81,23 @@ def audit(
         _show(found)
 
 
-def _verify(folder: Path, head: str | None, as_json: bool) -> None:
-    from routeiq.adapters.files.audit_lines import verify as verified
+def _export(folder: Path, output: Path, as_json: bool) -> None:
+    from routeiq.adapters.files.audit_lines import export
 
-    found = verified(folder, head)
+    found = export(folder, output)
+    if as_json:
+        print(json.dumps({"output": str(output), **found.form()}))
+        return
+    lines = "1 line" if found.lines == 1 else f"{found.lines} lines"
+    said = f"{output}: {lines} of a chain that holds; line {found.last.seq} has hash {found.last.hash}"
+    stdout().print(escape(said), soft_wrap=True)
+
+
+def _verify(file: Path | None, folder: Path, head: str | None, as_json: bool) -> None:
+    from routeiq.adapters.files.audit_lines import verify as verified
+    from routeiq.adapters.files.audit_lines import verify_file
+
+    found = verified(folder, head) if file is None else verify_file(file, head)
     if as_json:
         print(json.dumps(found.form()))
         return

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from routeiq.adapters.files.audit_chain import Keeping
 from routeiq.cli import audit as command
 from routeiq.cli.app import run
 from tests.unit.adapters.files.test_audit import keep
@@ -96,6 +97,66 @@ def test_the_configuration_says_which_folder_is_verified(tmp_path: Path, capsys:
     config.write_text("model_list: []\nrouteiq_settings: {}\n")
     assert run(["admin", "audit", "--verify", "--config", str(config)]) == 2
     assert "no file named audit-NUMBER.jsonl" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_chain_is_written_to_one_file_that_verifies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All lines of all files, as they are, for their owner alone; a change, or a lost end, is found out later."""
+    keep(tmp_path / "audit", 1, 2)
+    keep(tmp_path / "audit", 3, keeping=Keeping(file_bytes=1))
+    keep(tmp_path / "audit", 4)
+    files = sorted((tmp_path / "audit").glob("audit-*.jsonl"))
+    output = tmp_path / "copy"
+    export = ["admin", "audit", "--output", str(output), "--folder", str(tmp_path / "audit"), "--json"]
+    verify = ["admin", "audit", "--verify", "--file", str(output), "--json"]
+    assert run(export) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert len(files) > 1
+    assert output.read_bytes() == b"".join(path.read_bytes() for path in files)
+    assert output.stat().st_mode & 0o777 == 0o600
+    assert run([*verify, "--head", told["hash"]]) == 0
+    assert json.loads(capsys.readouterr().out)["lines"] == told["lines"] == len(output.read_bytes().splitlines())
+    assert run(export) == 2
+    assert "exists already" in capsys.readouterr().err
+    whole = output.read_bytes()
+    for changed, said in (
+        (whole.replace(b'"ok"', b'"no"', 1), ":1: the line does not hold"),
+        (b"".join(whole.splitlines(keepends=True)[1:]), ":1: the lines before number 2 are missing"),
+        (whole[:-10], "half a line"),
+        (b"".join(whole.splitlines(keepends=True)[:-1]), "no line has hash"),
+    ):
+        output.write_bytes(changed)
+        assert run([*verify, "--head", told["hash"]]) == 2
+        assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_nothing_is_written_of_a_chain_that_does_not_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The error names the line, and no file is left; nor is one where it cannot be written."""
+    keep(tmp_path / "audit", 1, 2)
+    path = next((tmp_path / "audit").glob("audit-*.jsonl"))
+    export = ["admin", "audit", "--folder", str(tmp_path / "audit"), "--output"]
+    assert run([*export, str(tmp_path / "absent" / "copy")]) == 2
+    assert "No such file or directory" in " ".join(capsys.readouterr().err.split())
+    path.write_bytes(path.read_bytes().replace(b'"ok"', b'"no"'))
+    assert run([*export, str(tmp_path / "copy")]) == 2
+    assert "the line does not hold" in capsys.readouterr().err
+    assert [found.name for found in tmp_path.iterdir()] == ["audit"]
+    assert run(["admin", "audit", "--verify", "--file", str(tmp_path / "copy")]) == 2
+    assert "there is no such file" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--file", "x"], "--file is for --verify"),
+        (["--verify", "--file", "x", "--folder", "y"], "in the place of a --folder"),
+        (["--verify", "--output", "x"], "leave --verify out"),
+        (["--output", "x", "--kind", "access.refused"], "choose from the file"),
+    ],
+)
+def test_options_that_do_not_go_together(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each is refused with what to do instead."""
+    assert run(["admin", "audit", *arguments]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
 
 
 def test_what_belongs_to_verifying_is_refused_without_it(capsys: pytest.CaptureFixture[str]) -> None:
