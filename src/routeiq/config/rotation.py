@@ -22,6 +22,7 @@ SALT_KEY: Final = "LITELLM_SALT_KEY"
 DATABASE: Final = "DATABASE_URL"
 OUR_DATABASE: Final = "ROUTEIQ_DATABASE_URL"
 OUR_REDIS: Final = "ROUTEIQ_REDIS_URL"
+OTLP_HEADERS: Final = frozenset({"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"})
 REDIS: Final = "REDIS_URL"
 
 _REFERENCE: Final = "os.environ/"
@@ -38,8 +39,9 @@ class Rotation:
 
     `master_key` has the host accept another one, and returns False where that takes a restart; `redis` has shared state
     go to another address, and returns False where nothing is shared; `database` says whether the host has one of its
-    own; `told` hears of every name that changed. `settled` waits until no request is left that may still use a former
-    value for the first time; then `done` hears that the change is in effect.
+    own; `spans` has our spans sent with the headers of now, and returns False where we send none; `told` hears of every
+    name that changed. `settled` waits until no request is left that may still use a former value for the first time;
+    then `done` hears that the change is in effect.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Rotation:
         master_key: Callable[[str, bool], Awaitable[bool]],
         redis: Callable[[str], bool],
         database: Callable[[], bool],
+        spans: Callable[[], bool] = lambda: False,
         told: Callable[[str], None],
         settled: Callable[[], Awaitable[None]],
         done: Callable[[], None],
@@ -56,7 +59,7 @@ class Rotation:
     ) -> None:
         self._secrets, self._master_key, self._redis = secrets, master_key, redis
         self._database, self._told, self._failed = database, told, failed
-        self._settled, self._done = settled, done
+        self._settled, self._done, self._spans = settled, done, spans
         self._errands = Errands()
         self._turn = asyncio.Lock()
         self._stale: dict[str, None] = {}
@@ -86,7 +89,7 @@ class Rotation:
         async with self._turn:
             for name in sorted(names):
                 self._told(name)
-            for part in (self._models, self._shared_state, self._settings, self._keys):
+            for part in (self._models, self._shared_state, self._settings, self._keys, self._headers):
                 try:
                     await part(names, reloader)
                 except Exception as error:  # noqa: BLE001 - background: what cannot change over goes on as before
@@ -121,6 +124,11 @@ class Rotation:
         ):
             self._stale[name] = None
 
+    async def _headers(self, names: frozenset[str], reloader: Reloader) -> None:
+        changed = sorted(names & OTLP_HEADERS)
+        if changed and (not self._spans() or _traces(reloader.settings.litellm)):
+            self._stale.update(dict.fromkeys(changed))
+
     def _beyond(self, name: str, litellm: Mapping[str, Any]) -> Iterator[str]:
         """Yield what goes on with the former value of a variable, whatever is done here."""
         places = [path for path, found in _named(litellm) if found == name]
@@ -130,8 +138,8 @@ class Rotation:
             yield "litellm_settings.cache"
         if name == DATABASE:
             yield from (DATABASE,) if self._database() else ()
-        elif not places and name not in (_master_key(litellm), REDIS, OUR_REDIS) and not name.endswith(_AT_EACH_CALL):
-            yield name
+        elif not places and name not in (_master_key(litellm), REDIS, OUR_REDIS, *OTLP_HEADERS):
+            yield from () if name.endswith(_AT_EACH_CALL) else (name,)
 
 
 def _ours(reloader: Reloader) -> frozenset[str]:
@@ -145,6 +153,12 @@ def _master_key(litellm: Mapping[str, Any]) -> str:
     if written is None:
         return MASTER_KEY
     return str(written).removeprefix(_REFERENCE) if str(written).startswith(_REFERENCE) else ""
+
+
+def _traces(litellm: Mapping[str, Any]) -> bool:
+    """Return whether the host sends spans of its own, with the headers that it was started with."""
+    said = litellm.get("litellm_settings") or {}
+    return any("otel" in str(said.get(key)) for key in ("callbacks", "success_callback", "failure_callback"))
 
 
 def _named(value: Any, at: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:

@@ -51,6 +51,8 @@ class OtlpReceiver:
     spans: list[ReceivedSpan] = field(default_factory=list)
     points: list[ReceivedPoint] = field(default_factory=list)
     requests: int = 0
+    headers: list[Mapping[str, str]] = field(default_factory=list)
+    """Those of each request, names in lower case."""
     _server: ThreadingHTTPServer | None = None
 
     @property
@@ -87,15 +89,16 @@ class OtlpReceiver:
                 raise TimeoutError(f"{timeout_s:g} s have passed; came in: {', '.join(names) or 'nothing'}")
             time.sleep(0.02)
 
-    def _take(self, path: str, body: bytes) -> None:
+    def _take(self, path: str, headers: Mapping[str, str], body: bytes) -> None:
         self.requests += 1
+        self.headers.append({name.lower(): value for name, value in headers.items()})
         if path.endswith("/v1/traces"):
             self.spans.extend(_spans(ExportTraceServiceRequest.FromString(body)))
         elif path.endswith("/v1/metrics"):
             self.points.extend(_points(ExportMetricsServiceRequest.FromString(body)))
 
 
-def _handler(take: Callable[[str, bytes], None]) -> type[BaseHTTPRequestHandler]:
+def _handler(take: Callable[[str, Mapping[str, str], bytes], None]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -103,7 +106,7 @@ def _handler(take: Callable[[str, bytes], None]) -> type[BaseHTTPRequestHandler]
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
-            take(self.path, body)
+            take(self.path, dict(self.headers), body)
             self.send_response(200)
             self.send_header("Content-Type", "application/x-protobuf")
             self.send_header("Content-Length", "0")

@@ -47,6 +47,7 @@ class Gateway:
     artifacts: Artifacts
     secrets: Secrets
     closers: tuple[Callable[[], None], ...] = ()
+    renew_spans: Callable[[], bool] = lambda: False
 
     async def close(self) -> None:
         """Make outcome log and audit durable and send what telemetry still holds; may be called again."""
@@ -130,7 +131,7 @@ def assemble(
     }
     metrics = metrics_of(snapshot, candidates, log.status, vitals, shared.degraded, lost_lines, guards, more)
     guards.share(shared.mirror, shared.quick, shared.worker, shared.count, lambda *told: telemetry.failed(*told))
-    spans, close_spans = spans_of(settings, clock)
+    spans, close_spans, renew_spans = spans_of(settings, clock)
     telemetry: Telemetry = CompositeTelemetry((metrics, spans, lines_of(settings, clock), guards))
     shared.degraded.on_change(metrics.depended)
     learners = learners_of(settings, telemetry)
@@ -152,4 +153,5 @@ def assemble(
     )
     audit = artifacts.audit = AuditTrail(kept, clock, shared.worker, lambda: shared.replica)
     secrets = secrets or Secrets({})
-    return Gateway(settings, flow, shared, log, metrics, guards, audit, audits, artifacts, secrets, (close_spans,))
+    parts = (settings, flow, shared, log, metrics, guards, audit, audits, artifacts, secrets)
+    return Gateway(*parts, closers=(close_spans,), renew_spans=renew_spans)

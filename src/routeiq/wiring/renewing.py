@@ -37,6 +37,7 @@ class Renewal:
             master_key=change_master_key,
             redis=gateway.shared.readdress,
             database=has_database,
+            spans=gateway.renew_spans,
             told=lambda name: gateway.audit.tell(SECRET_ROTATED, name),
             settled=self._settled,
             done=gateway.shared.announce,

@@ -98,8 +98,11 @@ def metrics_of(
     )
 
 
-def spans_of(settings: Settings, clock: Clock) -> tuple[Telemetry, Callable[[], None]]:
-    """Return telemetry for spans, and what closes it; without the `otel` extra there are none."""
+def spans_of(settings: Settings, clock: Clock) -> tuple[Telemetry, Callable[[], None], Callable[[], bool]]:
+    """Return telemetry for spans, what closes it, and what renews its credentials, which returns whether it has any.
+
+    Without the `otel` extra there are no spans.
+    """
     endpoint = settings.environment.otlp_endpoint
     try:
         from routeiq.adapters.otel.tracing import SpanTelemetry, host_spans
@@ -107,11 +110,11 @@ def spans_of(settings: Settings, clock: Clock) -> tuple[Telemetry, Callable[[], 
         if endpoint is not None:
             message = f"OTEL_EXPORTER_OTLP_ENDPOINT needs {error.name}; run: pip install 'routeiq-router[otel]'"
             raise ConfigError(message) from None
-        return CompositeTelemetry(()), lambda: None
+        return CompositeTelemetry(()), lambda: None, lambda: False
     if endpoint is None:
-        return host_spans(clock), lambda: None
+        return host_spans(clock), lambda: None, lambda: False
     spans = SpanTelemetry.to_collector(str(endpoint), clock, service_name=settings.environment.service_name)
-    return spans, spans.close
+    return spans, spans.close, spans.renew
 
 
 def lines_of(settings: Settings, clock: Clock) -> Telemetry:

@@ -60,6 +60,7 @@ class Scene:
             master_key=self._master_key,
             redis=lambda url: self._part(f"redis {url}", True),
             database=lambda: bool(self._part("database", False)),
+            spans=lambda: bool(self._part("spans", True)),
             told=lambda name: self._part(f"changed {name}", None),
             settled=self._settled,
             done=lambda: self._part(f"done {self.secrets.in_effect}", None),
@@ -164,6 +165,23 @@ async def test_settings_that_refer_to_a_secret_are_read_again(
     assert "settings" not in made.told
     assert (await made.change(TRUSTED="ed25519:two")).restart_needed == ()
     assert "settings" in made.told
+
+
+async def test_headers_of_spans_change_without_a_restart(scene: Callable[..., Scene]) -> None:
+    """Our spans are sent with the new ones; where we send none, nothing but a restart is known to help."""
+    made, name = scene(), "OTEL_EXPORTER_OTLP_HEADERS"
+    assert (await made.change(**{name: "key=one"})).restart_needed == ()
+    assert "spans" in made.told
+    made.refuses = {"spans": False}
+    assert (await made.change(**{name: "key=two"})).restart_needed == (name,)
+
+
+async def test_spans_of_litellm_keep_their_headers(scene: Callable[..., Scene]) -> None:
+    """Where LiteLLM sends spans as well, a restart is said to be needed, and ours change all the same."""
+    made = scene(litellm_settings={"callbacks": ["otel"]})
+    status = await made.change(OTEL_EXPORTER_OTLP_TRACES_HEADERS="key=one")
+    assert status.restart_needed == ("OTEL_EXPORTER_OTLP_TRACES_HEADERS",)
+    assert "spans" in made.told
 
 
 async def test_one_part_that_fails_keeps_no_other_from_changing(

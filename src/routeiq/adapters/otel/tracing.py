@@ -28,6 +28,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace.span import TraceState
 
+from routeiq.adapters.otel.renewed import RenewedExporter
 from routeiq.core.decision import Decision
 from routeiq.core.outcome import Outcome
 from routeiq.core.ports import Clock
@@ -45,10 +46,17 @@ Value: TypeAlias = str | int | float | bool | Sequence[str]
 class SpanTelemetry:
     """Implements `core.ports.Telemetry`: decisions become spans; outcomes and swallowed errors are left to metrics."""
 
-    def __init__(self, tracer: Tracer, clock: Clock, provider: TracerProvider | None = None) -> None:
+    def __init__(
+        self,
+        tracer: Tracer,
+        clock: Clock,
+        provider: TracerProvider | None = None,
+        exporter: SpanExporter | None = None,
+    ) -> None:
         self._tracer = tracer
         self._clock = clock
         self._provider = provider
+        self._exporter = exporter
 
     @classmethod
     def to_collector(
@@ -67,7 +75,11 @@ class SpanTelemetry:
         `endpoint` is the collector's address, with or without the path `/v1/traces`. A span is recorded when its parent
         is; one without a parent with probability `sample_ratio`.
         """
-        exporter = OTLPSpanExporter(endpoint=traces_url(endpoint), headers=dict(headers or {}), timeout=5)
+
+        def make() -> SpanExporter:
+            return OTLPSpanExporter(endpoint=traces_url(endpoint), headers=dict(headers or {}), timeout=5)
+
+        exporter = RenewedExporter(make)
         return cls.to_exporter(exporter, clock, service_name, sample_ratio, delay_s, queue_limit)
 
     @classmethod
@@ -94,7 +106,7 @@ class SpanTelemetry:
                 max_export_batch_size=min(512, queue_limit),
             )
         )
-        telemetry = cls(provider.get_tracer(SCOPE), clock, provider)
+        telemetry = cls(provider.get_tracer(SCOPE), clock, provider, exporter)
         atexit.register(telemetry.close)
         return telemetry
 
@@ -119,6 +131,13 @@ class SpanTelemetry:
 
     def failed(self, where: str, error: BaseException) -> None:
         """Do nothing: swallowed errors are metrics and log lines."""
+
+    def renew(self) -> bool:
+        """Have spans sent with the headers that the environment has now; return False where others send them."""
+        if not isinstance(self._exporter, RenewedExporter):
+            return False
+        self._exporter.renew()
+        return True
 
     def close(self, timeout_s: float = 3.0) -> None:
         """Send what waits, but give up on a collector that does not answer within the bound."""

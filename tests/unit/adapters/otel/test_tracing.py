@@ -10,7 +10,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
 
-from routeiq.adapters.otel import SpanTelemetry
+from routeiq.adapters.otel import SpanTelemetry, host_spans
 from routeiq.adapters.otel.tracing import SPAN_NAME, attributes, signal_url
 from routeiq.core.decision import Decision, Reason
 from routeiq.core.trace import CURRENT, TraceContext
@@ -196,6 +196,27 @@ def test_spans_leave_while_the_gateway_runs(receiver: OtlpReceiver) -> None:
     telemetry.decided(a_request(), a_decision(), None)
     receiver.wait_for(lambda r: len(r.spans) == 1)
     telemetry.close()
+
+
+def test_headers_change_while_spans_are_sent(receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spans go on with the headers of the environment as it is when they are renewed, and none is lost."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-key=one")
+    telemetry = SpanTelemetry.to_collector(receiver.endpoint, WallClock(), delay_s=0.05)
+    telemetry.decided(a_request(1), a_decision(1), None)
+    receiver.wait_for(lambda r: len(r.spans) == 1)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-key=two")
+    assert telemetry.renew()
+    telemetry.decided(a_request(2), a_decision(2), None)
+    receiver.wait_for(lambda r: len(r.spans) == 2)
+    telemetry.decided(a_request(3), a_decision(3), None)
+    telemetry.close()
+    assert [span.attributes["routeiq.decision.id"] for span in receiver.spans] == ["dec_1", "dec_2", "dec_3"]
+    assert [found["x-key"] for found in receiver.headers] == ["one", "two", "two"]
+
+
+def test_spans_of_the_host_are_not_renewed() -> None:
+    """Where the process's own provider sends them, we have no headers to change."""
+    assert not host_spans(WallClock()).renew()
 
 
 def test_no_prompt_is_in_a_span(report: Report) -> None:
