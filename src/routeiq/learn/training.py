@@ -127,6 +127,11 @@ def _train_family(
             "about 500 are needed to beat a fixed model"
         )
     train = matrix.rows(parts[TRAIN])
+    if len(set(train.texts)) < 2:
+        raise DataError(
+            f"{data_dir}: all {len(train)} prompts with split 'train' have the same text; there is nothing to learn of "
+            "other prompts from it"
+        )
     artifact = fit(train, vectors[parts[TRAIN]], stage("fit"))
     reference = Reference.of(train)
     reports: list[SplitReport] = []

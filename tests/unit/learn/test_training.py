@@ -110,6 +110,15 @@ def test_data_without_a_train_split_is_an_error(tmp_path: Path) -> None:
         train(folder, ["toy"], FileArtifactStore(tmp_path), "knn", embedder=WordEmbedder())
 
 
+def test_one_prompt_again_and_again_is_an_error(tmp_path: Path) -> None:
+    """What is the same everywhere tells nothing of other prompts, however often it stands there."""
+    matrix = world(60)
+    prompts = [{**row, "split": "train", "prompt": "the same"} for row in prompt_rows(matrix)]
+    folder = write(tmp_path / "data", prompts, outcome_rows(matrix), model_rows())
+    with pytest.raises(DataError, match=r"all 60 prompts .* the same text"):
+        train(folder, ["toy"], FileArtifactStore(tmp_path), "knn", embedder=WordEmbedder())
+
+
 @pytest.mark.recorded
 @pytest.mark.parametrize("suite", ["mmlupro", "routellm"])
 def test_it_pays_on_recorded_outcomes(recorded_data: Path, tmp_path: Path, suite: str) -> None:
