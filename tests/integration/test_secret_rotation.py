@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from routeiq.testing.load import Fate, Load, Plan, Report, Sender
+from routeiq.testing.otlp import OtlpReceiver
 from tests.integration.serving import KEY, Serving, free_port
 from tests.servers.keyed import HELD, PIECES, KeyedProvider
 from tests.servers.redis import RedisServer, redis_servers
@@ -59,6 +60,7 @@ class Scene:
     redis: RedisServer
     folder: Path
     files: dict[str, str]
+    collector: OtlpReceiver
     generation: int = 0
 
     def mount(self, **changes: str) -> None:
@@ -122,7 +124,7 @@ def mount(folder: Path, files: dict[str, str], generation: int) -> None:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
     folder = tmp_path_factory.mktemp("rotation")
-    with redis_servers(folder) as servers:
+    with redis_servers(folder) as servers, OtlpReceiver() as collector:
         redis = servers.single()
         redis.ask("config", "set", "requirepass", "word-0")
         async with KeyedProvider() as provider:
@@ -132,6 +134,7 @@ async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
                 "OPENAI_API_KEY": "provider-0",
                 "LITELLM_MASTER_KEY": KEY,
                 "REDIS_URL": f"redis://:word-0@127.0.0.1:{redis.port}",
+                "OTEL_EXPORTER_OTLP_HEADERS": "x-key=spans-0",
             }
             mount(folder / "mounted", files, 0)
             env = {
@@ -139,11 +142,12 @@ async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
                 "ROUTEIQ_SECRETS_INTERVAL": "0.2",
                 "ROUTEIQ_WORKERS": "2",
                 "LITELLM_MASTER_KEY": "sk-what-the-folder-takes-the-place-of",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
             }
             start = (config(provider.url), folder, free_port(), env)
             gateway = await asyncio.to_thread(Serving.start, *start)
             try:
-                yield Scene(gateway, provider, redis, folder / "mounted", files)
+                yield Scene(gateway, provider, redis, folder / "mounted", files, collector)
             finally:
                 gateway.stop()
 
@@ -235,6 +239,26 @@ async def test_a_missing_secret_changes_nothing_and_is_shown(scene: Scene) -> No
     scene.mount(PROVIDER_KEY=scene.files["OPENAI_API_KEY"])
 
 
+async def test_the_headers_of_spans_are_rotated(scene: Scene) -> None:
+    """Spans that were sent with the former header go on with the new one, and none asks for a restart."""
+    body = {"model": "auto", "messages": [{"role": "user", "content": "hello"}]}
+    url, headers = f"{scene.gateway.url}/v1/chat/completions", {"authorization": f"Bearer {KEY}"}
+
+    def keys() -> set[str | None]:
+        return {found.get("x-key") for found in list(scene.collector.headers)}
+
+    async def sent(key: str) -> bool:
+        async with httpx.AsyncClient(timeout=60) as client:
+            assert (await client.post(url, json=body, headers=headers)).status_code == 200
+        return key in keys()
+
+    await until(lambda: sent("spans-0"), "spans with the first header")
+    scene.mount(OTEL_EXPORTER_OTLP_HEADERS="x-key=spans-1")
+    await until(lambda: sent("spans-1"), "spans with the new header")
+    assert keys() == {"spans-0", "spans-1"}
+    assert scene.ask(KEY, "/_health/config-sync").json()["restart_needed"] == []
+
+
 async def test_the_master_key_is_rotated(scene: Scene) -> None:
     """Both workers accept the new master key and refuse the former one, and none asks for a restart."""
     assert scene.ask(KEY).status_code == 200
@@ -259,5 +283,5 @@ async def test_no_secret_is_in_any_line(scene: Scene) -> None:
     assert scene.provider.refused[-1] == refused
     await until(lambda: any("Incorrect API key provided: [redacted]" in line for line in scene.gateway.lines), "a line")
     said = "".join(scene.gateway.lines) + (scene.gateway.folder / "err").read_text()
-    for secret in (KEY, OTHER_KEY, "provider-0", "provider-5", "word-0", "word-2"):
+    for secret in (KEY, OTHER_KEY, "provider-0", "provider-5", "word-0", "word-2", "spans-0", "spans-1"):
         assert secret not in said
