@@ -113,16 +113,16 @@ def serve(
         from routeiq.http.worker import Place
     except ModuleNotFoundError:
         raise ConfigError("the server is not installed; run: pip install 'routeiq-router[proxy]'") from None
+    at = authority(host, port)
     try:
         listener = bound(host, port)
     except OSError as error:
         raise ConfigError(
-            f"cannot listen on {host}:{port} ({error.strerror}); stop what listens there, or choose another --port"
+            f"cannot listen on {at} ({error.strerror}); stop what listens there, or choose another --port"
         ) from None
     several = "" if count == 1 else f" with {count} workers"
-    stderr().print(
-        f"RouteIQ serves {settings.path} on http://{host}:{port}{several} (LiteLLM takes about ten seconds to start)"
-    )
+    where = f"http://{at}{several}"
+    stderr().print(f"RouteIQ serves {settings.path} on {where} (LiteLLM takes about ten seconds to start)")
     if count == 1:
         Work(config, 1, None, log_level)(Place(listener))
         return
@@ -137,6 +137,11 @@ def unasked(settings: Settings) -> str:
     Without Redis each worker would count experiments, limits and failures for itself, which nobody asked for.
     """
     return "1" if settings.environment.redis is None else "auto"
+
+
+def authority(host: str, port: int) -> str:
+    """Return host and port as they stand in an address, where one of IPv6 is in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def worker_count(asked: str, settings: Settings) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from routeiq.cli.output import Reporter
+from routeiq.cli.serve import authority
 from routeiq.core.errors import ArtifactDigestMismatch, DataError, StoreUnavailable, UnknownKey
 from tests.unit.cli.conftest import Command
 
@@ -62,6 +63,14 @@ def test_serve_refuses_before_it_starts(command: Command, config: Config, monkey
     assert keyless.status == 2
     assert "no master key is set" in keyless.err
     assert "litellm" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"), [("::1", "[::1]:4000"), ("0.0.0.0", "0.0.0.0:4000"), ("localhost", "localhost:4000")]
+)
+def test_an_address_can_be_followed(host: str, shown: str) -> None:
+    """Where the gateway says that it serves, a client finds it, also with IPv6."""
+    assert authority(host, 4000) == shown
 
 
 @pytest.mark.parametrize("missing", ["typer", "rich", "pydantic", "yaml"])
