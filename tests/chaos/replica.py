@@ -125,7 +125,7 @@ class Replica:
         with urlopen(Request(self.url + path, data, headers, method=method), timeout=20) as answer:
             return json.load(answer)
 
-    def terminate(self, limit_s: float = 90.0) -> int:
+    def terminate(self, limit_s: float = 150.0) -> int:
         """Ask it to stop, and return its exit status."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)

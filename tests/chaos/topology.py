@@ -28,6 +28,9 @@ SLOTS = 16
 WORKERS = 2
 """Of each replica."""
 
+DRAIN_S = 90
+"""Longer than the longest stream of a test and the lame-duck period: what the page on drains asks of an operator."""
+
 MODEL_TIMEOUT_S = 8.0
 """After this a call to the provider is given up and the next candidate is tried."""
 
@@ -134,7 +137,7 @@ def running(
     with ExitStack() as stack:
         provider = stack.enter_context(ReplayProcess.start(time_scale=float("inf")))
         redis = stack.enter_context(redis_servers(folder / "redis")).sentinels()
-        shared = {"ROUTEIQ_REDIS_URL": redis.url, **(env or {})}
+        shared = {"ROUTEIQ_REDIS_URL": redis.url, "ROUTEIQ_DRAIN_TIMEOUT_SECONDS": str(DRAIN_S), **(env or {})}
         config = configuration(provider.base_url)
         config["routeiq_settings"].update(settings or {})
         replicas = []
