@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from routeiq.adapters.litellm import host, refusals, translate
+from routeiq.adapters.litellm.access import Access, KeyAuthenticator
 from routeiq.adapters.litellm.hook import RouteIQHook
 from routeiq.core.candidate import Candidate
 from routeiq.core.request import Caller, RouteRequest, Surface
@@ -70,7 +71,7 @@ def app() -> Edge:
     inner = host.load_app()
     clock, log, telemetry = WallClock(), RecordingLog(), RecordingTelemetry()
     flow = RequestFlow(SnapshotHolder(picture()), None, log, telemetry, clock, random.Random(1))
-    access = host.Access(clock, telemetry.failed)
+    access = Access(clock, telemetry.failed)
 
     async def start() -> None:
         host.register(RouteIQHook(flow, access))
@@ -79,7 +80,7 @@ def app() -> Edge:
         inner,
         flow=flow,
         log=log,
-        auth=host.KeyAuthenticator(access),
+        auth=KeyAuthenticator(access),
         translate=asked,
         worded=refusals.worded,
         metrics=lambda: (b"", "text/plain"),

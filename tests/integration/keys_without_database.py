@@ -11,7 +11,7 @@ from typing import Any
 import litellm.proxy.proxy_server as proxy
 from litellm.proxy._types import ProxyErrorTypes, ProxyException, UserAPIKeyAuth
 
-from routeiq.adapters.litellm import host
+from routeiq.adapters.litellm.access import Access, KeyAuthenticator
 from routeiq.adapters.litellm.known_keys import KNOWN_S
 from routeiq.core.errors import RouteIQError
 from routeiq.testing.fakes import FakeClock
@@ -35,7 +35,7 @@ async def main() -> None:
     proxy.master_key = "sk-master-of-the-test"
     proxy.user_custom_auth = look_up
     clock = FakeClock()
-    keys = host.KeyAuthenticator(host.Access(clock, lambda where, error: None))
+    keys = KeyAuthenticator(Access(clock, lambda where, error: None))
 
     async def ask(key: str) -> str:
         try:

@@ -72,7 +72,7 @@ def app(
     preloaded: Preloaded | None = None, siblings: "Siblings | None" = None, foreman: "Foreman | None" = None
 ) -> "Edge":
     """Serve mode: return our edge around LiteLLM's application. One of several workers has siblings and a foreman."""
-    from routeiq.adapters.litellm import host, refusals, translate
+    from routeiq.adapters.litellm import access, host, refusals, translate
     from routeiq.adapters.litellm.direct import DirectExecutor
     from routeiq.http.admin import AdminDoor
     from routeiq.http.audit import AuditEndpoint
@@ -92,7 +92,7 @@ def app(
     if settings.enabled:
         register(gateway, announces=False)
     flow, shared, failed = gateway.flow, gateway.shared, gateway.flow.telemetry.failed
-    auth = host.KeyAuthenticator(host.Access(flow.clock, failed))
+    auth = access.KeyAuthenticator(access.Access(flow.clock, failed))
     renewal = Renewal(gateway)
     live = live_of(gateway, siblings, foreman, lonely=siblings is not None and siblings.count > 1)
 

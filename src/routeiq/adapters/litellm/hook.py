@@ -13,6 +13,7 @@ from litellm.integrations.custom_logger import CustomLogger
 from litellm.types.router import CustomRoutingStrategyBase
 
 from routeiq.adapters.litellm import host, translate
+from routeiq.adapters.litellm.access import Access
 from routeiq.core.compound import WITHIN
 from routeiq.core.decision import Decision, Reason
 from routeiq.core.headers import DEGRADED, decision_headers
@@ -28,12 +29,12 @@ REQUEST_ID = "routeiq_request_id"
 class RouteIQHook(CustomLogger):  # type: ignore[misc] # LiteLLM ships no usable types
     """The seam. LiteLLM looks hooks up on the registered class itself, so every one of them is defined here."""
 
-    def __init__(self, flow: RequestFlow, access: host.Access | None = None, announces: bool = True) -> None:
+    def __init__(self, flow: RequestFlow, access: Access | None = None, announces: bool = True) -> None:
         """`announces` is False where somebody else, our edge, puts the headers that name a decision."""
         super().__init__()
         self.flow = flow
         self._announces = announces
-        self._access = access or host.Access(flow.clock, flow.telemetry.failed)
+        self._access = access or Access(flow.clock, flow.telemetry.failed)
 
     async def async_pre_call_hook(
         self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: Any
