@@ -1,6 +1,6 @@
 """Time the gateway against the same LiteLLM without RouteIQ: throughput, latency, memory.
 
-    python bench/gateway.py                 # twenty-four rounds each, a few minutes
+    python bench/gateway.py                 # five starts of both, eight rounds each, some minutes
     python bench/gateway.py --workers 2     # two workers each
     python bench/gateway.py --prices model_info    # prices where stock LiteLLM need not enter them with every call
     python bench/gateway.py --once          # a few requests, to show that it runs
@@ -8,8 +8,9 @@
 
 Both servers run side by side over one replay provider without latency, with the same models and the same virtual
 model; they take turns under load, in short rounds, so that whatever else the machine does hits both. The stock one lets
-LiteLLM choose. Each has answered a call of every kind before its memory is read: a chat alone leaves a quarter of what
-LiteLLM loads unloaded.
+LiteLLM choose. Both are started several times: where in memory a process happens to be placed makes one start up to a
+third dearer than the next. Each has answered a call of every kind before its memory is read: a chat alone leaves much
+of LiteLLM unloaded.
 """
 
 import argparse
@@ -237,50 +238,76 @@ def connected() -> aiohttp.ClientSession:
     )
 
 
-def result(stock_side: Side, routed_side: Side, memory: tuple[list[float], list[float]]) -> dict[str, float]:
-    """Return the figures; throughput is compared round by round."""
-    ratios = [b / a for a, b in zip(stock_side.per_second, routed_side.per_second, strict=True)]
-    stock_p50, routed_p50 = statistics.median(stock_side.sequential_ms), statistics.median(routed_side.sequential_ms)
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What one start of both servers came to: each side's figures and the memory of its processes in MB."""
+
+    stock: Side
+    routed: Side
+    stock_mb: list[float]
+    routed_mb: list[float]
+
+    @property
+    def ratios(self) -> list[float]:
+        """Routed requests per second over stock ones, round by round."""
+        return [b / a for a, b in zip(self.stock.per_second, self.routed.per_second, strict=True)]
+
+
+def result(starts: list[Start]) -> dict[str, float]:
+    """Return the figures: medians over all rounds of all starts, and the ratios of the best and the worst start."""
+    stock_p50 = statistics.median(ms for one in starts for ms in one.stock.sequential_ms)
+    routed_p50 = statistics.median(ms for one in starts for ms in one.routed.sequential_ms)
+    by_start = sorted(statistics.median(one.ratios) for one in starts)
     return {
-        "stock_requests_per_second": statistics.median(stock_side.per_second),
-        "routed_requests_per_second": statistics.median(routed_side.per_second),
-        "throughput_ratio": statistics.median(ratios),
+        "stock_requests_per_second": statistics.median(r for one in starts for r in one.stock.per_second),
+        "routed_requests_per_second": statistics.median(r for one in starts for r in one.routed.per_second),
+        "throughput_ratio": statistics.median(ratio for one in starts for ratio in one.ratios),
+        "throughput_ratio_worst_start": by_start[0],
+        "throughput_ratio_best_start": by_start[-1],
         "stock_p50_ms": stock_p50,
         "routed_p50_ms": routed_p50,
         "added_p50_ms": routed_p50 - stock_p50,
-        "stock_cpu_ms_per_request": statistics.median(stock_side.cpu_ms),
-        "routed_cpu_ms_per_request": statistics.median(routed_side.cpu_ms),
-        **sizes(*memory),
+        "stock_cpu_ms_per_request": statistics.median(ms for one in starts for ms in one.stock.cpu_ms),
+        "routed_cpu_ms_per_request": statistics.median(ms for one in starts for ms in one.routed.cpu_ms),
+        **sizes(starts),
     }
 
 
-def sizes(stock_mb: list[float], routed_mb: list[float]) -> dict[str, float]:
-    """Return what the two take: one process each by resident memory, several by their shares."""
-    if len(routed_mb) == 1:
-        return {
-            "stock_rss_mb": stock_mb[0],
-            "routed_rss_mb": routed_mb[0],
-            "added_rss_mb": routed_mb[0] - stock_mb[0],
-        }
+def sizes(starts: list[Start]) -> dict[str, float]:
+    """Return what the two take, medians over starts: one process by resident memory, several by their shares."""
+    stock = statistics.median(sum(one.stock_mb) for one in starts)
+    routed = statistics.median(sum(one.routed_mb) for one in starts)
+    if len(starts[0].routed_mb) == 1:
+        return {"stock_rss_mb": stock, "routed_rss_mb": routed, "added_rss_mb": routed - stock}
     return {
-        "stock_pss_mb": sum(stock_mb),
-        "routed_pss_mb": sum(routed_mb),
-        "stock_pss_mb_per_worker": statistics.mean(stock_mb[1:]),
-        "routed_pss_mb_per_worker": statistics.mean(routed_mb[1:]),
+        "stock_pss_mb": stock,
+        "routed_pss_mb": routed,
+        "stock_pss_mb_per_worker": statistics.median(statistics.mean(one.stock_mb[1:]) for one in starts),
+        "routed_pss_mb_per_worker": statistics.median(statistics.mean(one.routed_mb[1:]) for one in starts),
     }
+
+
+def started(folder: Path, config: dict[str, Any], given: argparse.Namespace, prompts: list[str]) -> Start:
+    """Start both servers, measure them, stop them."""
+    folder.mkdir()
+    with stock(folder, config, given.workers) as left, routed(folder, config, given.workers) as right:
+        asyncio.run(measure((left, right), given.rounds, given.requests, prompts))
+        return Start(left, right, left.memory_mb(), right.memory_mb())
 
 
 def main() -> None:
     """Run the benchmark and print its figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--once", action="store_true", help="a few requests, to show that it runs")
-    parser.add_argument("--rounds", type=int, default=24)
+    parser.add_argument("--starts", type=int, default=5, help="how often both servers are started")
+    parser.add_argument("--rounds", type=int, default=8, help="per start")
     parser.add_argument("--workers", type=int, default=1, help="worker processes of each side")
     parser.add_argument("--prices", choices=("litellm_params", "model_info"), default="litellm_params")
     parser.add_argument("--requests", type=int, default=100, help="per round and server")
     parser.add_argument("--json", type=Path, help="write the figures to a file")
     given = parser.parse_args()
-    rounds, requests = (1, 20) if given.once else (given.rounds, given.requests)
+    if given.once:
+        given.starts, given.rounds, given.requests = 1, 1, 20
     tasks = all_tasks()
     models = [Model(m.name, m.usd_per_m_input, m.usd_per_m_output) for m in MODELS]
     with tempfile.TemporaryDirectory(prefix="routeiq-bench-") as name:
@@ -291,12 +318,13 @@ def main() -> None:
             config = configuration(models, provider.openai_base_url, ALIAS, section)
             if given.prices == "model_info":
                 priced_in_model_info(config)
-            with stock(folder, config, given.workers) as left, routed(folder, config, given.workers) as right:
-                asyncio.run(measure((left, right), rounds, requests, [task.prompt for task in tasks]))
-                figures = result(left, right, (left.memory_mb(), right.memory_mb()))
+            prompts = [task.prompt for task in tasks]
+            starts = [started(folder / str(n), config, given, prompts) for n in range(given.starts)]
+    figures = result(starts)
     print(
-        f"{platform.machine()}, Python {platform.python_version()}, {rounds} rounds of {requests} requests each, "
-        f"{given.workers} worker(s) each, prices in {given.prices}, load {os.getloadavg()[0]:.1f}"
+        f"{platform.machine()}, Python {platform.python_version()}, {given.starts} starts of {given.rounds} rounds of "
+        f"{given.requests} requests each, {given.workers} worker(s) each, prices in {given.prices}, "
+        f"load {os.getloadavg()[0]:.1f}"
     )
     for key, value in figures.items():
         print(f"  {key:<28} {value:10.2f}")
