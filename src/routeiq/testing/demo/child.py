@@ -1,6 +1,7 @@
-"""`python -m routeiq.testing.demo.child ARGUMENTS...`: the command line in a process that ends with its parent.
+"""`python -m routeiq.testing.demo.child PID ARGUMENTS...`: the command line in a process that ends with its parent.
 
-Owns that end, also when the parent was killed and could not ask for it. The command is the one that operators run.
+Owns that end, also when the parent was killed and could not ask for it, be it before this process had begun: so the
+parent says who it is. The command is the one that operators run.
 """
 
 import os
@@ -20,8 +21,9 @@ def _end_with(parent: int) -> None:
 
 
 def main() -> None:
-    """Run the command that the arguments say."""
-    threading.Thread(target=_end_with, args=(os.getppid(),), name="parent-watch", daemon=True).start()
+    """Run the command that the arguments say, behind the parent's process id."""
+    parent = int(sys.argv.pop(1))
+    threading.Thread(target=_end_with, args=(parent,), name="parent-watch", daemon=True).start()
     sys.argv[0] = "routeiq"
     runpy.run_module("routeiq", run_name="__main__")
 

@@ -3,6 +3,7 @@
 Owns the child and its folder. The configuration is what an operator would write; nothing in it says demonstration.
 """
 
+import os
 import secrets
 import socket
 import subprocess
@@ -76,7 +77,7 @@ class GatewayProcess:
         self._log = folder / "gateway.log"
         path = folder / "config.yaml"
         path.write_text(yaml.safe_dump(dict(config), sort_keys=False), encoding="utf-8")
-        command = [sys.executable, "-m", "routeiq.testing.demo.child", "serve", "--config", str(path)]
+        command = [sys.executable, "-m", "routeiq.testing.demo.child", str(os.getpid()), "serve", "--config", str(path)]
         command += ["--host", "127.0.0.1", "--port", str(self.port)]
         variables = for_child({"LITELLM_MASTER_KEY": self.key, "ROUTEIQ_LAME_DUCK_SECONDS": "0", **(environment or {})})
         with self._log.open("ab") as sink:
