@@ -13,6 +13,12 @@ from tests.servers.redis import wait
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(560)]
 
+AT_A_TERMINAL = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+    "os.execv(sys.executable, [sys.executable, '-m', 'routeiq', 'demo'])"
+)
+"""Runs the command so that it hears Ctrl-C, which a shell has its background jobs ignore, and all that they start."""
+
 ROUTERS = ("RouteIQ", "best fixed model", "always largest", "always smallest", "random", "oracle")
 
 
@@ -62,7 +68,7 @@ def test_a_suite_without_data_is_a_usage_error() -> None:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_demonstration_that_is_stopped_leaves_nothing(tmp_path: Path, how: signal.Signals) -> None:
     """It ends what it started and removes its files, quietly; when it is killed, the others notice and end as well."""
-    command, env = [sys.executable, "-m", "routeiq", "demo"], {**os.environ, "TMPDIR": str(tmp_path)}
+    command, env = [sys.executable, "-c", AT_A_TERMINAL], {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         running = psutil.Process(process.pid)
         wait(lambda: len(list(tmp_path.glob("*/taught/config.yaml"))) == 1, "the start of a gateway")
