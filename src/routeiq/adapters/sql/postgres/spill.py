@@ -14,6 +14,7 @@ from typing import Final
 from routeiq.adapters.sql.rows import DECISION_COLUMNS, FEEDBACK_COLUMNS, OUTCOME_COLUMNS, Found, Rows
 from routeiq.adapters.sql.sqlite.database import Database
 from routeiq.adapters.sql.sqlite.store import SqliteStore
+from routeiq.adapters.sql.sqlite.transaction import writing
 
 AT_ONCE: Final = 300
 """Rows of each table that are brought to PostgreSQL in one transaction."""
@@ -66,8 +67,7 @@ class Spill(SqliteStore):
     def remove(self, rows: Rows) -> None:
         """Forget rows, which are durable elsewhere; raises sqlite3.Error or OSError."""
         connection = self._file.connection()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with writing(connection):
             for table, _, found in rows.tables:
                 # The key is the first column of each table. One statement: between two the interpreter is fought for
                 # again, hundreds of times, while other workers wait for this transaction.
@@ -75,11 +75,6 @@ class Spill(SqliteStore):
                     keys = [row[0] for row in found[start : start + AT_ONCE]]
                     marks = ", ".join("?" * len(keys))
                     connection.execute(f"DELETE FROM {table} WHERE {_KEYS[table]} IN ({marks})", keys)  # noqa: S608
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
 
     def parts(self, decision_id: str) -> Parts:
         """Return what waits of a decision; raises sqlite3.Error or OSError."""

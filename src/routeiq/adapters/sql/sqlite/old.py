@@ -7,6 +7,7 @@ file, which does not shrink. When that is done, and how often, is `adapters.sql.
 from typing import Final
 
 from routeiq.adapters.sql.sqlite.database import Database
+from routeiq.adapters.sql.sqlite.transaction import writing
 
 AT_ONCE: Final = 100
 """Decisions in one transaction: whoever writes meanwhile waits for it, a few milliseconds."""
@@ -26,15 +27,9 @@ class OldRows:
         if not old:
             return 0
         marks = ", ".join("?" * len(old))
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with writing(connection):
             for table, key in (("outcomes", "decision_id"), ("feedback", "decision_id"), ("decisions", "id")):
                 connection.execute(f"DELETE FROM {table} WHERE {key} IN ({marks})", old)  # noqa: S608 - constants
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
         return len(old)
 
     def release(self) -> None:

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
+from routeiq.adapters.sql.sqlite.transaction import writing
 from routeiq.core.errors import ConfigError
 
 MIGRATIONS: Final[tuple[str, ...]] = (
@@ -85,17 +86,11 @@ def migrate(connection: sqlite3.Connection, name: str, migrations: Sequence[str]
     sqlite3.Error.
     """
     for step in range(_version(connection, name, migrations), len(migrations)):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with writing(connection):
             if _version(connection, name, migrations) == step:
                 for statement in filter(str.strip, migrations[step].split(";")):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {step + 1}")
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
 
 
 def _version(connection: sqlite3.Connection, name: str, migrations: Sequence[str]) -> int:

@@ -5,6 +5,7 @@ from typing import Final
 
 from routeiq.adapters.sql.rows import Row, Rows
 from routeiq.adapters.sql.sqlite.database import Database, reason_of
+from routeiq.adapters.sql.sqlite.transaction import writing
 
 ROWS_AT_ONCE: Final = 16
 """Rows in one statement, about half a millisecond of work."""
@@ -19,15 +20,9 @@ class SqliteStore:
     def write(self, rows: Rows) -> None:
         """Return when the rows are on disk; raises sqlite3.Error, OSError or ConfigError."""
         connection = self._database.connection()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with writing(connection):
             for table, columns, found in rows.tables:
                 _insert(connection, table, columns, found)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
 
     def reason_of(self, error: BaseException) -> str:
         """Return the word for an error of SQLite or of the file system."""
