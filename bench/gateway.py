@@ -155,14 +155,18 @@ def routed(folder: Path, config: dict[str, object], workers: int) -> Iterator[Si
         yield Side("routeiq", gateway.base_url, gateway.pid)
 
 
-async def ask(session: aiohttp.ClientSession, side: Side, prompt: str) -> None:
-    """Send one chat completion to the virtual model and read the answer."""
-    body = {"model": ALIAS, "messages": [{"role": "user", "content": prompt}]}
+async def post(session: aiohttp.ClientSession, side: Side, path: str, body: dict[str, Any]) -> None:
+    """Send a call to the virtual model and read the answer; raises RuntimeError for any status but 200."""
     headers = {"authorization": f"Bearer {KEY}"}
-    async with session.post(f"{side.url}/v1/chat/completions", json=body, headers=headers) as answer:
+    async with session.post(f"{side.url}{path}", json={"model": ALIAS, **body}, headers=headers) as answer:
         if answer.status != 200:
-            raise RuntimeError(f"{side.name} answered {answer.status}: {(await answer.text())[:300]}")
+            raise RuntimeError(f"{side.name} answered {answer.status} to {path}: {(await answer.text())[:300]}")
         await answer.read()
+
+
+async def ask(session: aiohttp.ClientSession, side: Side, prompt: str) -> None:
+    """Send one chat completion and read the answer."""
+    await post(session, side, "/v1/chat/completions", {"messages": [{"role": "user", "content": prompt}]})
 
 
 async def ready(session: aiohttp.ClientSession, side: Side) -> None:
@@ -182,11 +186,7 @@ async def ready(session: aiohttp.ClientSession, side: Side) -> None:
 async def ask_all_kinds(session: aiohttp.ClientSession, side: Side) -> None:
     """Send one call of each further kind, so that both have loaded what real traffic makes them load."""
     for path, body in KINDS.items():
-        headers = {"authorization": f"Bearer {KEY}"}
-        async with session.post(f"{side.url}{path}", json={"model": ALIAS, **body}, headers=headers) as answer:
-            if answer.status != 200:
-                raise RuntimeError(f"{side.name} answered {answer.status} to {path}: {(await answer.text())[:300]}")
-            await answer.read()
+        await post(session, side, path, body)
 
 
 async def burst(session: aiohttp.ClientSession, side: Side, prompts: list[str]) -> None:
